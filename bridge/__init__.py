@@ -1,0 +1,1 @@
+"""Jembatan: the bridge between a city's reporting app and the body that settles consumer disputes."""

@@ -1,0 +1,302 @@
+"""The embedded queue: a kombu transport over one SQLite file, with leases, acks and redelivery.
+
+kombu's own SQL and file transports forget a taken message when its process is killed. Here a taken message only
+gets an owner; it is deleted by its ack. An owner proves that it lives by a lock on a file, which the kernel lets go
+when the process dies, however it dies: what it held goes back into the queue at once.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from kombu.transport import virtual
+
+from bridge.broker.messages import Message
+from bridge.broker.topology import DELIVERY_LIMIT, EXCHANGE
+
+#: A taken message comes back after this long even if its owner lives; no step holds one so long.
+LEASE_S = 600
+#: How often dead owners are looked for, in seconds.
+SWEEP_S = 0.5
+_BATCH = 100
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS messages (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  queue TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  owner TEXT,
+  taken_at REAL,
+  deliveries INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS messages_waiting ON messages (queue, id) WHERE owner IS NULL;
+CREATE INDEX IF NOT EXISTS messages_taken ON messages (owner) WHERE owner IS NOT NULL;
+"""
+
+
+class QueueStore:
+    """The queues of one file. One store per thread that uses it; any number of processes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        # Putting must survive a power cut; taking and acking need not: what is forgotten there comes again.
+        self._durable = self._open("FULL")
+        self._light = self._open("NORMAL")
+        self._owner = _Owner.of(path)
+        self._seen_version = -1
+        self._swept_at = 0.0
+
+    def put(self, messages: Iterable[tuple[str, str]]) -> None:
+        """Store (queue, payload) pairs, all or none; durable when this returns.
+
+        Raises:
+            sqlite3.OperationalError: disk full, or locked for more than five seconds.
+        """
+        with _transaction(self._durable):
+            self._durable.executemany("INSERT INTO messages (queue, payload) VALUES (?, ?)", messages)
+
+    def take(self, queues: Sequence[str], most: int) -> list[tuple[int, str, str, int]]:
+        """Take up to `most` messages, oldest first; returns (id, queue, payload, deliveries before)."""
+        self._sweep()
+        version = self._light.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._seen_version:
+            return []  # nobody else wrote since the last empty look: five microseconds instead of a write
+        marks = ",".join("?" * len(queues))
+        taken = self._take(queues, marks, most)
+        if not taken:
+            self._seen_version = version
+        return taken
+
+    def ack(self, message_id: int) -> None:
+        """Delete a message: its work is done."""
+        with _transaction(self._light):
+            self._light.execute("DELETE FROM messages WHERE id = ?", (message_id,))
+
+    def release(self, message_id: int) -> None:
+        """Put a taken message back in its place; one delivered too often goes to the dead letters."""
+        with _transaction(self._light):
+            self._light.execute(
+                "UPDATE messages SET owner = NULL, taken_at = NULL,"
+                " queue = CASE WHEN deliveries >= ? AND queue NOT LIKE '%.dead' THEN queue || '.dead' ELSE queue END"
+                " WHERE id = ?",
+                (DELIVERY_LIMIT, message_id),
+            )
+        self._seen_version = -1
+
+    def park(self, message_id: int) -> None:
+        """Move a message to the dead-letter queue of its queue."""
+        with _transaction(self._light):
+            self._light.execute(
+                "UPDATE messages SET queue = queue || '.dead', owner = NULL, taken_at = NULL, deliveries = 0"
+                " WHERE id = ?",
+                (message_id,),
+            )
+
+    def size(self, queue: str) -> int:
+        """Return the number of messages in a queue, taken ones included."""
+        count: int = self._light.execute("SELECT count(*) FROM messages WHERE queue = ?", (queue,)).fetchone()[0]
+        return count
+
+    def purge(self, queue: str) -> int:
+        """Delete every message of a queue; returns how many."""
+        with _transaction(self._light):
+            return self._light.execute("DELETE FROM messages WHERE queue = ?", (queue,)).rowcount
+
+    def close(self) -> None:
+        """Close the file; what this thread still held must have been released before."""
+        self._durable.close()
+        self._light.close()
+
+    def _take(self, queues: Sequence[str], marks: str, most: int) -> list[tuple[int, str, str, int]]:
+        with _transaction(self._light):
+            rows = self._light.execute(
+                f"SELECT id, queue, payload, deliveries FROM messages"  # noqa: S608 - only question marks
+                f" WHERE owner IS NULL AND queue IN ({marks}) ORDER BY id LIMIT ?",
+                (*queues, most),
+            ).fetchall()
+            self._light.executemany(
+                "UPDATE messages SET owner = ?, taken_at = ?, deliveries = deliveries + 1 WHERE id = ?",
+                [(self._owner.name, time.time(), row[0]) for row in rows],
+            )
+        return rows
+
+    def _sweep(self) -> None:
+        if time.monotonic() - self._swept_at < SWEEP_S:
+            return
+        self._swept_at = time.monotonic()
+        found = self._light.execute("SELECT DISTINCT owner FROM messages WHERE owner IS NOT NULL").fetchall()
+        dead = [owner for (owner,) in found if not self._owner.lives(owner)]
+        stale = time.time() - LEASE_S
+        with _transaction(self._light):
+            for owner in dead:
+                self._light.execute("UPDATE messages SET owner = NULL WHERE owner = ?", (owner,))
+            freed = self._light.execute(
+                "UPDATE messages SET owner = NULL WHERE owner IS NOT NULL AND taken_at < ?", (stale,)
+            ).rowcount
+        if dead or freed:
+            self._seen_version = -1
+
+    def _open(self, synchronous: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.executescript(_SCHEMA)
+        return connection
+
+
+class _transaction:
+    """BEGIN IMMEDIATE … COMMIT: a writer waits its turn instead of failing half-way."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+class _Owner:
+    """This process as an owner of taken messages: a name, and a file locked for as long as it lives."""
+
+    _of_process: dict[tuple[int, Path], "_Owner"] = {}
+    _making = threading.Lock()
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(folder / self.name, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    @classmethod
+    def of(cls, store: Path) -> "_Owner":
+        """Return this process's owner for a store; after a fork the child is another one."""
+        with cls._making:
+            key = (os.getpid(), store)
+            if key not in cls._of_process:
+                cls._of_process[key] = cls(store.with_name(f"{store.name}.owners"))
+            return cls._of_process[key]
+
+    def lives(self, name: str) -> bool:
+        """Tell whether the process behind an owner's name is alive; the file of a dead one is removed."""
+        if name == self.name:
+            return True
+        try:
+            file = os.open(self._folder / name, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            (self._folder / name).unlink(missing_ok=True)
+            return False
+        finally:
+            os.close(file)
+
+
+class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is untyped
+    """Acknowledging deletes the row, rejecting releases or parks it."""
+
+    def ack(self, delivery_tag: str) -> None:
+        """Delete the message."""
+        self.channel.store.ack(int(delivery_tag))
+        self._quick_ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give the message back, or park it in the dead-letter queue."""
+        store = self.channel.store
+        (store.release if requeue else store.park)(int(delivery_tag))
+        self._quick_ack(delivery_tag)
+
+
+class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
+    """A kombu channel over a QueueStore."""
+
+    QoS = QoS
+    body_encoding = None  # our bodies are JSON text already
+
+    def __init__(self, connection: Any, **options: Any) -> None:
+        super().__init__(connection, **options)
+        self.store = QueueStore(Path(connection.client.virtual_host))
+
+    def close(self) -> None:
+        """Release what is unacknowledged and close the file."""
+        if not self.closed:
+            super().close()
+            self.store.close()
+
+    def _get_many(self, queues: Sequence[str], timeout: float | None = None) -> None:
+        most = self.qos.can_consume_max_estimate() or _BATCH
+        rows = self.store.take(queues, min(most, _BATCH))
+        if not rows:
+            raise Empty
+        for row in rows:
+            self.connection._deliver(_payload(row), row[1])
+
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+        rows = self.store.take([queue], 1)
+        if not rows:
+            raise Empty
+        return _payload(rows[0])
+
+    def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
+        self.store.put([(queue, json.dumps(message))])
+
+    def _size(self, queue: str) -> int:
+        return self.store.size(queue)
+
+    def _purge(self, queue: str) -> int:
+        return self.store.purge(queue)
+
+    def _restore(self, message: Any) -> None:
+        self.store.release(int(message.delivery_tag))
+
+
+class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
+    """`Connection(transport="bridge.broker.embedded:Transport", virtual_host="/path/to/file")`."""
+
+    Channel = Channel
+    driver_type = "embedded"
+    driver_name = "sqlite"
+    polling_interval = 0.01  # seconds between looks, each a data_version pragma
+
+
+def payload_of(message: Message) -> str:
+    """Return a message as the transport stores it, for writers that do not go through kombu."""
+    properties = {
+        "message_id": message.id,
+        "type": message.type,
+        "delivery_info": {"exchange": EXCHANGE, "routing_key": message.type},
+        "body_encoding": "utf-8",
+        "delivery_mode": 2,
+    }
+    return json.dumps(
+        {
+            "body": message.body(),
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": message.headers,
+            "properties": properties,
+        }
+    )
+
+
+def _payload(row: tuple[int, str, str, int]) -> dict[str, Any]:
+    message_id, _, text, deliveries = row
+    payload: dict[str, Any] = json.loads(text)
+    payload["properties"]["delivery_tag"] = str(message_id)
+    payload["properties"]["delivery_info"]["redelivered"] = deliveries > 0
+    return payload

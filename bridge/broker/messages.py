@@ -1,0 +1,42 @@
+"""Queue messages on their way out; schemas/messages.py holds the contract they keep."""
+
+import base64
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: its type is its routing key. `data` holds JSON values only."""
+
+    type: str
+    data: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def body(self) -> str:
+        """Return the envelope as JSON text."""
+        envelope = {"id": self.id, "type": self.type, "timestamp": self.at.isoformat(), "data": self.data}
+        return json.dumps(envelope, separators=(",", ":"))
+
+
+def webhook_received(source: str, webhook_id: str, received_at: datetime, sha256: str, body: bytes) -> Message:
+    """Return the message that carries one authentic webhook, byte for byte."""
+    data = {
+        "source": source,
+        "webhook_id": webhook_id,
+        "received_at": received_at.isoformat(),
+        "sha256": sha256,
+        "body": base64.b64encode(body).decode("ascii"),
+    }
+    return Message("webhook.received", data, {"source": source})
+
+
+def grouped(messages: Sequence[Message]) -> Message:
+    """Return one message that carries several received webhooks: one confirm for all of them."""
+    return Message("webhook.batch", {"items": [message.data for message in messages]})

@@ -1,0 +1,156 @@
+"""What a person does to a report: one transaction each, the same for desk, one-click link, API and command line."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy.engine import Connection
+
+from bridge.reports.clocks import ClockState, Kind, Obligation, end
+from bridge.reports.moves import Actor, Details, decide_move
+from bridge.reports.people import Person
+from bridge.reports.report import Changes, Delivery, Purpose, Report
+from bridge.reports.states import Move, MoveRefused, Status
+from bridge.rules import Rules
+from bridge.storage import reports as stored
+from bridge.storage.changes import write
+from bridge.storage.database import Database
+
+log = structlog.get_logger()
+
+
+class StaleCycle(Exception):
+    """The link or page speaks of an earlier cycle: the report was reopened since. Nothing was changed."""
+
+
+class NothingOwed(LookupError):
+    """The report has no open obligation of this kind."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A report after a move; `changed` is False when it had happened before (a double click, a late link)."""
+
+    report: Report
+    changed: bool
+
+
+class Casework:
+    """The moves people make."""
+
+    def __init__(self, database: Database, rules: Rules) -> None:
+        self._database = database
+        self._rules = rules
+
+    def acknowledge(self, ticket: str, actor: Actor, *, cycle: int | None = None) -> Result:
+        """Acknowledge a report; a second time changes nothing and says so.
+
+        Raises:
+            NoSuchReport: no report has the ticket.
+            StaleCycle: `cycle` is not the report's present one.
+        """
+        return self._rules.deciding(lambda: self._acknowledge(ticket, actor, cycle))
+
+    def move(self, move: Move, ticket: str, actor: Actor, details: Details = Details()) -> Report:
+        """Make any move.
+
+        Raises:
+            NoSuchReport: no report has the ticket.
+            MoveRefused: not allowed from its state, or a detail is missing.
+        """
+        return self._rules.deciding(lambda: self._move(move, ticket, actor, details))
+
+    def meet(self, kind: Kind, ticket: str, actor: Actor) -> Report:
+        """Say that one obligation has been done (the summons went out, the first hearing was held).
+
+        Raises:
+            NoSuchReport: no report has the ticket.
+            NothingOwed: no open obligation of this kind.
+        """
+        with self._database.write() as connection:
+            report, owed, now = self._locked(connection, ticket)
+            found = next((o for o in owed if o.kind is kind and o.state is ClockState.RUNNING), None)
+            if found is None:
+                raise NothingOwed(f"{ticket} has no running clock {kind}")
+            changes = Changes(obligations=[end(found, ClockState.MET, now=now, by=actor.name)])
+            changes.note(report, "met", actor.name, now, kind=kind)
+            write(self._database, connection, changes)
+        return report
+
+    def assign(self, ticket: str, person: Person, actor: Actor, reason: str) -> Report:
+        """Give a report to somebody else; its clocks run on, so that passing it round gains nobody time.
+
+        Raises:
+            NoSuchReport: no report has the ticket.
+            MoveRefused: the report is closed.
+        """
+        with self._database.write() as connection:
+            report, _, now = self._locked(connection, ticket)
+            if report.status is Status.CLOSED:
+                raise MoveRefused(Move.REOPEN, report.status, why="a closed report cannot be assigned; reopen it first")
+            changes, changed = _assigned(report, person, actor, reason, now)
+            write(self._database, connection, changes)
+        return changed
+
+    def _acknowledge(self, ticket: str, actor: Actor, cycle: int | None) -> Result:
+        with self._database.write() as connection:
+            report, owed, now = self._locked(connection, ticket)
+            if cycle is not None and cycle != report.cycle:
+                raise StaleCycle(ticket)
+            if report.status is not Status.RECEIVED:
+                return Result(report, changed=False)
+            changed = self._decided(connection, Move.ACKNOWLEDGE, report, owed, actor, Details(), now)
+        log.info("acknowledged", ticket=ticket, by=actor.name)
+        return Result(changed, changed=True)
+
+    def _move(self, move: Move, ticket: str, actor: Actor, details: Details) -> Report:
+        with self._database.write() as connection:
+            report, owed, now = self._locked(connection, ticket)
+            changed = self._decided(connection, move, report, owed, actor, details, now)
+        log.info("moved", ticket=ticket, move=move, by=actor.name)
+        return changed
+
+    def _decided(
+        self,
+        connection: Connection,
+        move: Move,
+        report: Report,
+        owed: list[Obligation],
+        actor: Actor,
+        details: Details,
+        now: datetime,
+    ) -> Report:
+        changes = decide_move(move, report, owed, self._rules.book, actor, now=now, details=details)
+        write(self._database, connection, changes)
+        return changes.reports[report.report_id]
+
+    def _locked(self, connection: Connection, ticket: str) -> tuple[Report, list[Obligation], datetime]:
+        report_id = stored.by_ticket(connection, ticket).report_id
+        owed = stored.lock_obligations(self._database, connection, [report_id]).get(report_id, [])
+        report = stored.lock(self._database, connection, [report_id])[report_id]
+        # The clock is read after the locks: what happened while we waited for them came before us.
+        return report, owed, self._database.now(connection)
+
+
+def _assigned(
+    report: Report, person: Person, actor: Actor, reason: str, now: datetime
+) -> tuple[Changes, Report]:
+    before = (*report.assigned_before, report.assignee) if report.assignee else report.assigned_before
+    changed = Report(**{**vars(report), "assignee": person.person_id, "assigned_before": before})
+    changes = Changes(reports={report.report_id: changed})
+    changes.note(changed, "reassigned", actor.name, now, of=report.assignee, to=person.person_id, reason=reason)
+    changes.deliveries.append(
+        Delivery(
+            report_id=report.report_id,
+            ticket=report.ticket,
+            cycle=report.cycle,
+            purpose=Purpose.NOTICE,
+            event="new_report",
+            channel="email",
+            recipient=person.person_id,
+            dedupe_key=f"notice/{report.report_id}/assigned/{person.person_id}/{now.isoformat()}",
+            created_at=now,
+            payload={"assigned": True},
+        )
+    )
+    return changes, changed

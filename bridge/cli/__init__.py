@@ -1,0 +1,46 @@
+"""The `bridge` command: a file per group of commands. Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
+
+import sys
+
+import click
+
+from bridge.cli import check, inspect, manage, reports, run
+from bridge.reports.states import MoveRefused
+from bridge.storage.database import DatabaseAway
+from bridge.storage.migrate import NotMigrated
+from bridge.storage.people import NoSuchPerson
+from bridge.storage.reports import NoSuchReport
+from config.settings import BadSettings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="jembatan", prog_name="bridge")
+def cli() -> None:
+    """Jembatan: a city's reports to the dispute body, acknowledged in time or escalated.
+
+    Try: bridge up --demo
+    """
+
+
+for module in (run, check, reports, inspect, manage):
+    for command in module.COMMANDS:
+        cli.add_command(command)
+
+_SAID: dict[type[Exception], str] = {
+    BadSettings: "The configuration cannot be used:\n{}",
+    NoSuchReport: "No report has the ticket {}.",
+    NoSuchPerson: "No person has the id {}; see: bridge people list",
+    MoveRefused: "{}.",
+    NotMigrated: "{}",
+    DatabaseAway: "The database cannot be reached: {}",
+}
+
+
+def main() -> None:
+    """Run the command; a known error is one message on stderr and exit code 1."""
+    try:
+        cli(standalone_mode=True)
+    except tuple(_SAID) as error:
+        text = next(text for kind, text in _SAID.items() if isinstance(error, kind))
+        click.echo(text.format(error), err=True)
+        sys.exit(1)

@@ -1,0 +1,307 @@
+"""`bridge migrate | doctor | settings | config check | routes test | clock explain`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.common import as_json, open_service, show_json, ticket_argument
+from bridge.reports.clocks import Obligation, plan
+from bridge.reports.ladders import Holder, resolve
+from bridge.reports.report import Report
+from bridge.service import Service
+from bridge.words import length, when
+from config.settings import SETTINGS
+
+_MIN_FREE_BYTES = 500 * 1024 * 1024
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the schema this version needs.
+
+    Example: bridge migrate
+    """
+    from bridge.storage.migrate import HEAD
+    from bridge.storage.migrate import migrate as run
+
+    service = open_service()
+    run(service.database)
+    click.echo(f"The database is at {HEAD}.")
+
+
+@click.command()
+@as_json
+def settings(as_json: bool) -> None:
+    """Print every setting: meaning, unit, default, and whether it is set here.
+
+    Example: bridge settings
+    """
+    rows = [
+        {
+            "name": s.name,
+            "meaning": s.meaning,
+            "unit": s.unit or None,
+            "default": s.default,
+            "set": bool(os.environ.get(s.name) or os.environ.get(f"{s.name}_FILE")),
+        }
+        for s in SETTINGS
+    ]
+    if as_json:
+        show_json(rows)
+        return
+    for row in rows:
+        unit = f" [{row['unit']}]" if row["unit"] else ""
+        click.secho(f"{row['name']}{unit}" + ("  (set)" if row["set"] else ""), bold=True)
+        click.echo(f"    {row['meaning']}; default: {row['default']}")
+    click.echo("\nEach can be given as NAME_FILE=/path instead, to read it from a file.")
+
+
+@click.group()
+def config() -> None:
+    """The files people edit."""
+
+
+@config.command("check")
+def config_check() -> None:
+    """Check all files of the configuration folder and list every fault with its place.
+
+    Example: BRIDGE_CONFIG_DIR=/etc/jembatan bridge config check
+    """
+    service = open_service()
+    book = service.configuration.rulebook
+    for warning in service.configuration.warnings:
+        click.secho(f"Note: {warning}", fg="yellow")
+    click.echo(
+        f"All good: {len(service.configuration.sources)} sources, {len(book.offices)} offices, {len(book.rules)} rules, "
+        f"{sum(map(len, book.policies.values()))} clocks, {len(book.calendars)} calendars."
+    )
+
+
+@click.group()
+def routes() -> None:
+    """Which office a report goes to."""
+
+
+@routes.command("test")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--source", default="qlue", show_default=True, help="The source it would come from.")
+@as_json
+def routes_test(file: Path, source: str, as_json: bool) -> None:
+    """Say which office takes the report in FILE, which rule, why, and why not the rules before it.
+
+    Example: bridge routes test report.json
+    """
+    from bridge.reports.routing import route
+
+    service = open_service()
+    event = _event_in(file)
+    facts = _facts(event["data"], source)
+    routing = route(facts, service.configuration.rulebook.rules)
+    office = service.configuration.rulebook.offices[routing.rule.office]
+    answer = {
+        "office": office.office_id,
+        "office_name": office.name,
+        "rule": routing.rule.name,
+        "role": routing.rule.role,
+        "element": routing.rule.element or None,
+        "policy": routing.rule.policy,
+        "explanation": list(routing.explanation),
+    }
+    if as_json:
+        show_json(answer)
+        return
+    click.secho(f"{office.name} ({office.office_id}), by the rule {routing.rule.name!r}", bold=True)
+    for line in routing.explanation:
+        click.echo(f"  {line}")
+
+
+@click.group()
+def clock() -> None:
+    """Deadlines, explained."""
+
+
+@clock.command("explain")
+@ticket_argument
+@as_json
+def clock_explain(ticket: str, as_json: bool) -> None:
+    """Account for every clock of a report: start, pauses, days off skipped, what is due when, who is next.
+
+    Example: bridge clock explain K7Q2-9XWM-4T8R
+    """
+    from bridge.storage import people
+    from bridge.storage import reports as stored
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        report = stored.by_ticket(connection, ticket)
+        owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
+        everybody = people.active(connection)
+        now = service.database.now(connection)
+    accounts = [_account(service, report, o, everybody, now) for o in owed]
+    if as_json:
+        show_json(accounts)
+        return
+    for account in accounts:
+        click.secho(f"{account['kind']}: {account['state']}, deadline {when(account['deadline_at'], 'en')}", bold=True)
+        for line in account["lines"]:
+            click.echo(f"  {line}")
+
+
+def _account(service: Service, report: Report, obligation: Obligation, everybody: Any, now: Any) -> dict[str, Any]:
+    book = service.rules.book
+    policy, calendar = book.frozen(obligation)
+    lines = [
+        f"started {when(obligation.started_at, 'en')}, cycle {obligation.cycle}",
+        f"span {policy.span} ({policy.source or 'no source given'}); policy {policy.version}, calendar {calendar.version}",
+    ]
+    for pause in obligation.pauses:
+        until = when(pause.until, "en") if pause.until else "now"
+        lines.append(f"paused {when(pause.since, 'en')} to {until} by {pause.by}: {pause.reason}")
+    lines += [f"skipped {day:%a %d %b %Y}: {why}" for day, why in calendar.days_off_between(obligation.started_at, obligation.deadline_at)]
+    holder = Holder(report.office, report.assignee, report.assigned_before)
+    upcoming = []
+    for step, at in plan(obligation, policy, calendar) if obligation.next_due else []:
+        names = [p.name for p in resolve(step, holder, everybody, {}, now=now).tell]
+        name = f"level {step.level}" if step.level else "warning"
+        lines.append(f"{when(at, 'en')}  {name}: {step.deed} {step.to} ({', '.join(names) or 'nobody now'})")
+        upcoming.append({"at": at, "level": step.level, "do": step.deed, "to": step.to, "who": names})
+    if obligation.next_due:
+        lines.append(f"next in {length(calendar.elapsed(now, obligation.next_due), 'en')} of working time")
+    if obligation.ended_at:
+        lines.append(f"{obligation.state} {when(obligation.ended_at, 'en')} by {obligation.ended_by}")
+    return {
+        "kind": obligation.kind,
+        "state": obligation.state,
+        "started_at": obligation.started_at,
+        "deadline_at": obligation.deadline_at,
+        "next_due": obligation.next_due,
+        "steps": upcoming,
+        "lines": lines,
+    }
+
+
+@click.command()
+def doctor() -> None:
+    """Check configuration, database, queue, clocks, disk and mail, and say what to do about each fault.
+
+    Example: bridge doctor
+    """
+    service = open_service()
+    checks = [
+        ("configuration", _check_configuration),
+        ("disk", _check_disk),
+        ("database", _check_database),
+        ("queue", _check_queue),
+        ("clocks", _check_clocks),
+        ("mail", _check_mail),
+    ]
+    failed = 0
+    for name, check in checks:
+        faults = check(service)
+        failed += bool(faults)
+        click.secho(f"{'ok  ' if not faults else 'FAIL'} {name}", fg="red" if faults else "green")
+        for fault in faults:
+            click.echo(f"       {fault}")
+    raise SystemExit(1 if failed else 0)
+
+
+def _check_configuration(service: Service) -> list[str]:
+    return list(service.configuration.warnings)
+
+
+def _check_disk(service: Service) -> list[str]:
+    service.settings.data_dir.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(service.settings.data_dir).free
+    if free < _MIN_FREE_BYTES:
+        return [f"only {free // 2**20} MiB free at {service.settings.data_dir}; make room, accepting stops when it is full"]
+    return []
+
+
+def _check_database(service: Service) -> list[str]:
+    from bridge.storage.database import DatabaseAway
+    from bridge.storage.migrate import NotMigrated, check
+
+    try:
+        check(service.database)
+    except (DatabaseAway, NotMigrated) as error:
+        return [str(error)]
+    return []
+
+
+def _check_queue(service: Service) -> list[str]:
+    from bridge.broker.topology import connect, declare
+
+    try:
+        with connect(service.settings.broker_url) as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            declare(connection)
+    except Exception as error:  # noqa: BLE001 - a doctor reports whatever it finds
+        return [f"{type(error).__name__}: {error}; is RabbitMQ running, and BRIDGE_BROKER_URL right?"]
+    return []
+
+
+def _check_clocks(service: Service) -> list[str]:
+    from bridge.storage.database import DatabaseAway
+    from bridge.storage.migrate import NotMigrated, check
+    from bridge.storage.workers import pulse
+
+    try:
+        check(service.database)
+        with service.database.read() as connection:
+            figures = pulse(connection, service.database.now(connection))
+    except (DatabaseAway, NotMigrated):
+        return ["cannot be seen without the database"]
+    faults = []
+    if figures.watcher_s is None or figures.watcher_s > 30:
+        faults.append("no watcher of clocks at work in the last 30 s; start: bridge work watch_clocks (or bridge up)")
+    if figures.oldest_overdue_s > 30:
+        faults.append(f"an obligation is {figures.oldest_overdue_s:.0f} s overdue and has not fired")
+    if figures.outbox_age_s > 60:
+        faults.append(f"{figures.outbox} messages wait in the outbox, the oldest {figures.outbox_age_s:.0f} s")
+    if figures.given_up:
+        faults.append(f"{figures.given_up} deliveries were given up; see: bridge deliveries list --state given_up")
+    if figures.aside:
+        faults.append(f"{figures.aside} webhooks lie aside; see: bridge set-aside list")
+    return faults
+
+
+def _check_mail(service: Service) -> list[str]:
+    from bridge.delivery.email import SmtpMailer
+    from bridge.delivery.errors import NotDelivered
+
+    if not service.settings.smtp_url:
+        return []
+    try:
+        SmtpMailer(service.settings.smtp_url).greet()
+    except NotDelivered as error:
+        return [f"{error}; check BRIDGE_SMTP_URL"]
+    return []
+
+
+def _event_in(file: Path) -> dict[str, Any]:
+    from bridge.strict_json import NotJson, loads
+    from schemas.city import NotAReport, load_event
+
+    try:
+        return load_event(loads(file.read_bytes()))
+    except (NotJson, NotAReport) as error:
+        raise click.ClickException(f"{file} is not a report: {error}") from error
+
+
+def _facts(data: dict[str, Any], source: str) -> dict[str, str]:
+    reporter, location = data.get("reporter") or {}, data.get("location") or {}
+    return {
+        "source": source,
+        "category": data.get("category", "LAINNYA"),
+        "domicile": reporter.get("domicile") or "",
+        "area": location.get("area") or "",
+        "anonymous": "true" if reporter.get("anonymous") else "false",
+    }
+
+
+COMMANDS = (migrate, doctor, settings, config, routes, clock)

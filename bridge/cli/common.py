@@ -1,0 +1,83 @@
+"""What the commands share: the service, JSON and tables, who is at the keyboard."""
+
+import getpass
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import click
+
+from bridge import logs
+from bridge.reports.moves import Actor
+from bridge.reports.tickets import read_ticket
+from bridge.service import Service
+
+as_json = click.option("--json", "as_json", is_flag=True, help="An array of objects with stable keys.")
+
+
+def open_service(*, need_rules: bool = False, quiet: bool = True) -> Service:
+    """Return the service of this environment; `quiet` keeps the log of what goes well out of a command's output.
+
+    Raises:
+        BadSettings: the environment or a file cannot be used.
+        NotMigrated: the database has not the schema this version needs (with `need_rules`).
+    """
+    service = Service.from_environment()
+    logs.configure(service.settings.log, least=logging.WARNING if quiet else logging.INFO)
+    if need_rules:
+        from bridge.storage.migrate import check
+
+        check(service.database)
+        service.rules.prepare()
+    return service
+
+
+def ticket_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument TICKET, in any way a person may write it."""
+    return click.argument("ticket", callback=_ticket)(function)
+
+
+def _ticket(_: click.Context, __: click.Parameter, value: str) -> str:
+    ticket = read_ticket(value)
+    if ticket is None:
+        raise click.BadParameter(f"{value!r} is not a ticket like K7Q2-9XWM-4T8R; check for a slip")
+    return ticket
+
+
+def me() -> Actor:
+    """Return who acts when a move is made at the keyboard of the server."""
+    return Actor(f"cli:{getpass.getuser()}")
+
+
+def show_json(rows: Any) -> None:
+    """Print rows as JSON."""
+    click.echo(json.dumps(rows, default=_plain, ensure_ascii=False, indent=2))
+
+
+def show_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as a table of these columns."""
+    lines = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max([len(column), *(len(line[i]) for line in lines)]) for i, column in enumerate(columns)]
+    click.secho("  ".join(c.upper().ljust(w) for c, w in zip(columns, widths, strict=True)).rstrip(), bold=True)
+    for line in lines:
+        click.echo("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "-"
+    return str(value)[:60]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return list(value) if isinstance(value, tuple | set | frozenset) else str(value)

@@ -1,0 +1,214 @@
+"""`bridge escalations | set-aside | deliveries`: the logs and worklists."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from typing import Any
+
+import click
+
+from bridge.cli.common import as_json, open_service, show_json, show_table
+
+
+@click.group()
+def escalations() -> None:
+    """The escalation log."""
+
+
+def _escalation(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("seq", "ticket", "cycle", "kind", "level", "due_at", "fired_at", "lateness_s")
+    return {name: row[name] for name in names} | {
+        "to": row["target"],
+        "told": row["told"],
+        "did": row["did"],
+        "delivered": row["delivered"],
+        "hash": row["hash"],
+    }
+
+
+@escalations.command("list")
+@click.option("--ticket", default="", help="Only this report.")
+@click.option("--person", default="", help="Only what this person was told.")
+@click.option("--kind", default="", help="Only this clock.")
+@click.option("--level", type=int, default=None, help="Only this level; 0 are the warnings before a deadline.")
+@click.option("--warnings", is_flag=True, help="Warnings too.")
+@click.option("--most", default=200, show_default=True, type=click.IntRange(1, 1_000_000))
+@as_json
+def list_escalations(
+    ticket: str, person: str, kind: str, level: int | None, warnings: bool, most: int, as_json: bool
+) -> None:
+    """List what escalated, newest first.
+
+    Example: bridge escalations list --level 3
+    """
+    from bridge.storage import escalations as log
+
+    service = open_service(need_rules=True)
+    wanted = log.Wanted(ticket=ticket, person=person, kind=kind, level=level, warnings=warnings)
+    with service.database.read() as connection:
+        rows = [_escalation(row) for row in log.listed(connection, wanted, most=most)]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("seq", "fired_at", "ticket", "cycle", "kind", "level", "to", "did", "lateness_s", "delivered"))
+
+
+@escalations.command("tail")
+@click.option("--limit-s", type=float, default=None, help="Stop after so many seconds.")
+def tail(limit_s: float | None) -> None:
+    """Print escalations as they happen.
+
+    Example: bridge escalations tail
+    """
+    from bridge.storage import escalations as log
+
+    service = open_service(need_rules=True)
+    until = time.monotonic() + limit_s if limit_s else None
+    with service.database.read() as connection:
+        newest = log.listed(connection, log.Wanted(), most=1)
+    seen = newest[0]["seq"] or 0 if newest else 0
+    while until is None or time.monotonic() < until:
+        with service.database.read() as connection:
+            rows = log.listed(connection, log.Wanted(after_seq=seen), most=500)
+        for row in reversed(rows):
+            click.echo(
+                f"{row['fired_at']:%H:%M:%S}  {row['ticket']}  level {row['level']}  {row['kind']}: "
+                f"{row['did']} {row['target']}, {row['lateness_s']:.1f} s late"
+            )
+            seen = max(seen, row["seq"])
+        time.sleep(0.5)
+
+
+@escalations.command("export")
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+def export(form: str) -> None:
+    """Write the whole log, warnings too, oldest first, to standard output.
+
+    Example: bridge escalations export --format csv > log.csv
+    """
+    from bridge.storage import escalations as log
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        rows = [_escalation(row) for row in log.listed(connection, log.Wanted(warnings=True), most=10_000_000)]
+    rows.reverse()
+    if form == "json":
+        show_json(rows)
+        return
+    names = list(_escalation(dict.fromkeys(("target", "told", "did", "delivered", "hash", *_BASE), None)))
+    writer = csv.DictWriter(sys.stdout, names)
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+_BASE = ("seq", "ticket", "cycle", "kind", "level", "due_at", "fired_at", "lateness_s")
+
+
+@escalations.command("verify")
+def verify() -> None:
+    """Recompute the chain of hashes; exit 1 where it breaks.
+
+    Example: bridge escalations verify
+    """
+    from bridge.storage import escalations as log
+
+    service = open_service(need_rules=True)
+    with service.database.write() as connection:
+        log.seal(service.database, connection, most=1_000_000)
+    with service.database.read() as connection:
+        verdict = log.verify(connection)
+    if verdict.broken_at is not None:
+        raise click.ClickException(f"the chain is broken at number {verdict.broken_at}: a row was changed or is missing")
+    click.echo(f"The chain is whole: {verdict.sealed} rows, {verdict.unsealed} not yet sealed.")
+
+
+@click.group("set-aside")
+def set_aside() -> None:
+    """Webhooks that are authentic but no valid report, and messages nobody could handle."""
+
+
+@set_aside.command("list")
+@click.option("--state", type=click.Choice(["waiting", "released", "discarded", "all"]), default="waiting")
+@as_json
+def list_aside(state: str, as_json: bool) -> None:
+    """List what waits for a person, oldest first.
+
+    Example: bridge set-aside list
+    """
+    from bridge.storage import webhooks
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        found = webhooks.aside(connection, "" if state == "all" else state)
+    names = ("id", "source", "webhook_id", "reasons", "received_at", "state", "why", "sha256")
+    rows = [{name: row[name] for name in names} for row in found]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("id", "received_at", "source", "webhook_id", "why", "reasons"))
+
+
+@set_aside.command("show")
+@click.argument("number", type=int)
+def show_aside(number: int) -> None:
+    """Show one with its body, byte for byte where it is text.
+
+    Example: bridge set-aside show 3
+    """
+    from bridge.storage import webhooks
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        row = webhooks.aside_one(connection, number)
+    if row is None:
+        raise click.ClickException(f"nothing set aside has the number {number}; see: bridge set-aside list")
+    for name in ("id", "source", "webhook_id", "why", "state", "received_at", "sha256"):
+        click.echo(f"{name:12} {row[name]}")
+    for reason in row["reasons"]:
+        click.secho(f"  - {reason}", fg="yellow")
+    click.echo(bytes(row["body"]).decode("utf-8", "backslashreplace"))
+
+
+@click.group()
+def deliveries() -> None:
+    """Notices to the office and callbacks to the city."""
+
+
+@deliveries.command("list")
+@click.option("--state", default="", help="pending, sending, delivered, failed, given_up or suppressed.")
+@click.option("--most", default=200, show_default=True, type=click.IntRange(1, 1_000_000))
+@as_json
+def list_deliveries(state: str, most: int, as_json: bool) -> None:
+    """List deliveries, newest first.
+
+    Example: bridge deliveries list --state failed
+    """
+    from bridge.storage import deliveries as stored
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        found = stored.listed(connection, state=state, most=most)
+    rows = [
+        {
+            "id": row["delivery_id"],
+            "ticket": row["ticket"],
+            "purpose": row["purpose"],
+            "event": row["event"],
+            "channel": row["channel"],
+            "to": row["recipient"],
+            "state": row["state"],
+            "attempts": row["attempts"],
+            "next_attempt_at": row["next_attempt_at"],
+            "last_error": row["last_error"],
+        }
+        for row in found
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("ticket", "purpose", "event", "channel", "to", "state", "attempts", "last_error"))
+
+
+COMMANDS = (escalations, set_aside, deliveries)

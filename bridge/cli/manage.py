@@ -1,0 +1,197 @@
+"""`bridge people …` and `bridge simulate`."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+
+import click
+
+from bridge.cli.common import as_json, open_service, show_json, show_table
+from bridge.reports.people import Person, Role
+from bridge.words import ZONE
+
+
+@click.group()
+def people() -> None:
+    """Who works here: roles, absence, passwords."""
+
+
+@people.command("add")
+@click.argument("person_id")
+@click.option("--name", required=True)
+@click.option("--role", required=True, type=click.Choice([v.value for v in Role]))
+@click.option("--office", required=True, help="An office of offices.toml.")
+@click.option("--email", default="", help="Where notices go; without it only to the desk.")
+@click.option("--element", type=click.Choice(["government", "consumer", "business", ""]), default="")
+@click.option("--language", type=click.Choice(["id", "en"]), default="id", show_default=True)
+def add(person_id: str, name: str, role: str, office: str, email: str, element: str, language: str) -> None:
+    """Add a person, or change one; then set a password.
+
+    Example: bridge people add ani --name "Ani" --role officer --office bpsk-dki --email ani@bpsk.example
+    """
+    from bridge.storage import people as stored
+
+    service = open_service(need_rules=True)
+    offices = service.configuration.rulebook.offices
+    if office not in offices:
+        raise click.ClickException(f"no office {office!r}; offices.toml has {', '.join(offices)}")
+    if email and not (email.isascii() and email.count("@") == 1 and " " not in email):
+        raise click.ClickException(f"{email!r} is not a mail address")
+    person = Person(person_id, name, Role(role), office, email, element, language)
+    with service.database.write() as connection:
+        stored.save(connection, person)
+    click.echo(f"{name} is here. Let them log in: bridge people password {person_id}")
+
+
+@people.command("list")
+@as_json
+def list_people(as_json: bool) -> None:
+    """List everybody, with how many open reports each has.
+
+    Example: bridge people list
+    """
+    from bridge.storage import people as stored
+    from bridge.storage.reports import open_by_assignee
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        everybody, load = stored.active(connection), open_by_assignee(connection)
+        now = service.database.now(connection)
+    rows = [
+        {**vars(p), "present": p.is_present(now), "open_reports": load.get(p.person_id, 0)} for p in everybody
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("person_id", "name", "role", "office", "element", "email", "present", "open_reports"))
+
+
+@people.command("absent")
+@click.argument("person_id")
+@click.option("--from", "since", default="", help="Date or time, Jakarta; default now.")
+@click.option("--until", default="", help="Date or time, Jakarta; open without it.")
+@click.option("--back", is_flag=True, help="Present again.")
+def absent(person_id: str, since: str, until: str, back: bool) -> None:
+    """Mark somebody absent: nothing is assigned to them, ladders pass them by.
+
+    Example: bridge people absent ani --until 2026-12-28
+    """
+    from bridge.storage import people as stored
+
+    service = open_service(need_rules=True)
+    begin = None if back else (_moment(since) if since else datetime.now(UTC))
+    end = _moment(until) if until and not back else None
+    with service.database.write() as connection:
+        stored.set_absence(connection, person_id, begin, end)
+    click.echo(f"{person_id} is {'present again' if back else 'absent'}.")
+
+
+@people.command("password")
+@click.argument("person_id")
+@click.option("--stdin", "from_stdin", is_flag=True, help="Read it from standard input.")
+def password(person_id: str, from_stdin: bool) -> None:
+    """Set somebody's password.
+
+    Example: bridge people password ani
+    """
+    from bridge.auth import hash_password
+    from bridge.storage import people as stored
+
+    text = click.get_text_stream("stdin").readline().strip() if from_stdin else _asked()
+    if len(text) < 10:
+        raise click.ClickException("a password needs at least 10 characters")
+    service = open_service(need_rules=True)
+    with service.database.write() as connection:
+        stored.set_fields(connection, person_id, password_hash=hash_password(text))
+    click.echo(f"{person_id} can log in at {service.settings.public_url}/desk/")
+
+
+@people.command("token")
+@click.argument("person_id")
+def token(person_id: str) -> None:
+    """Make a bearer token for the API in somebody's name; the old one ends. It is shown once.
+
+    Example: bridge people token ani
+    """
+    from bridge.storage import people as stored
+
+    service = open_service(need_rules=True)
+    made = f"bridge_{secrets.token_urlsafe(32)}"
+    with service.database.write() as connection:
+        stored.set_fields(connection, person_id, token_hash=hashlib.sha256(made.encode()).hexdigest())
+    click.echo(made)
+
+
+@people.command("remove")
+@click.argument("person_id")
+def remove(person_id: str) -> None:
+    """Let somebody go: no log-in, no assignment. Their name stays in the history.
+
+    Example: bridge people remove ani
+    """
+    from bridge.storage import people as stored
+
+    service = open_service(need_rules=True)
+    with service.database.write() as connection:
+        stored.set_fields(connection, person_id, active=0)
+    click.echo(f"{person_id} is gone; reports on that desk go on up their ladders.")
+
+
+@click.command()
+@click.option("--reports", "count", default=10, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--rate", default=0.0, show_default="as fast as it goes", help="Reports per second.")
+@click.option("--source", default="qlue", show_default=True)
+@click.option("--duplicates", default=0, show_default=True, type=click.IntRange(0, 100), help="Percent sent twice.")
+@click.option("--faults", default=0, show_default=True, type=click.IntRange(0, 100), help="Percent that are no valid report.")
+@click.option("--seed", default=1, show_default=True, help="The same seed tells the same stories.")
+@click.option("--url", default="", help="Where to send; default the public URL.")
+@click.option("--parallel", default=4, show_default=True, type=click.IntRange(1, 64))
+@as_json
+def simulate(
+    count: int, rate: float, source: str, duplicates: int, faults: int, seed: int, url: str, parallel: int, as_json: bool
+) -> None:
+    """Be a city app: send believable signed complaints and count what comes back.
+
+    Example: bridge simulate --reports 100 --rate 20 --duplicates 5
+    """
+    from bridge.simulation.city import Plan, run
+
+    service = open_service()
+    found = service.configuration.sources.get(source)
+    if found is None or not found.keys:
+        raise click.ClickException(f"source {source!r} has no key here; set the variable sources.toml names for it")
+    plan = Plan(
+        url=f"{url or service.settings.public_url}/webhooks/{source}",
+        key=found.keys[0],
+        reports=count,
+        rate=rate,
+        duplicates=duplicates,
+        faults=faults,
+        seed=seed,
+        parallel=parallel,
+    )
+    with click.progressbar(length=plan.total, label="Sending", file=click.get_text_stream("stderr")) as bar:
+        tally = run(plan, bar.update)
+    if as_json:
+        show_json(vars(tally))
+    else:
+        click.echo(tally.in_words())
+    raise SystemExit(0 if tally.unanswered == 0 else 1)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.ClickException(f"{text!r} is not a date or time like 2026-12-28 or 2026-12-28T08:00") from error
+    return at if at.tzinfo else at.replace(tzinfo=ZONE)
+
+
+def _asked() -> str:
+    answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return answer
+
+
+COMMANDS = (people, simulate)

@@ -1,0 +1,173 @@
+"""`bridge reports list|show|ack|move|assign`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bridge.cli.common import as_json, me, open_service, show_json, show_table, ticket_argument
+from bridge.reports.clocks import Kind, Obligation
+from bridge.reports.moves import Details
+from bridge.reports.states import Move, Outcome, Status
+
+
+@click.group()
+def reports() -> None:
+    """Reports: list, look, acknowledge, move."""
+
+
+@reports.command("list")
+@click.option("--status", type=click.Choice([v.value for v in Status]), default=None, help="Only this state.")
+@click.option("--assignee", default="", help="Only this person's desk.")
+@click.option("--search", default="", help="Ticket, title or business.")
+@click.option("--most", default=200, show_default=True, type=click.IntRange(1, 100_000))
+@as_json
+def list_reports(status: str | None, assignee: str, search: str, most: int, as_json: bool) -> None:
+    """List reports, what is due next first.
+
+    Example: bridge reports list --status received
+    """
+    from bridge.storage import reports as stored
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        rows = stored.listed(connection, stored.Wanted(status=status or "", assignee=assignee, search=search), most=most)
+    shown = [public(row) for row in rows]
+    if as_json:
+        show_json(shown)
+        return
+    for row in shown:
+        soonest = [o["next_due"] for o in row["obligations"] if o["next_due"]]
+        row["next_due"] = min(soonest, default=None)
+    show_table(shown, ("ticket", "status", "office", "assignee", "external_id", "received_at", "next_due"))
+
+
+@reports.command("show")
+@ticket_argument
+@as_json
+def show_report(ticket: str, as_json: bool) -> None:
+    """Show a report with its clocks and history.
+
+    Example: bridge reports show K7Q2-9XWM-4T8R
+    """
+    from bridge.storage import reports as stored
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        report = stored.by_ticket(connection, ticket)
+        owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
+        history = stored.history_of(connection, report.report_id)
+    row = public({**vars(report), "obligations": owed})
+    row |= {
+        "title": report.title,
+        "category": report.category,
+        "outcome": report.outcome,
+        "case_number": report.case_number,
+        "routing": list(report.routing),
+        "history": [
+            {"at": h["at"], "event": h["event"], "actor": h["actor"], "cycle": h["cycle"], "data": h["data"]}
+            for h in history
+        ],
+    }
+    if as_json:
+        show_json(row)
+        return
+    click.secho(f"{report.ticket}  {report.title}", bold=True)
+    for name in ("status", "office", "assignee", "source", "external_id", "category", "case_number"):
+        click.echo(f"  {name:12} {row[name] or '-'}")
+    for owing in row["obligations"]:
+        click.echo(f"  {owing['kind']:12} {owing['state']}, level {owing['level']}, next due {owing['next_due'] or '-'}")
+    for line in row["history"]:
+        click.echo(f"  {line['at']:%Y-%m-%d %H:%M:%S}  {line['event']:14} {line['actor']}  {line['data'] or ''}")
+
+
+@reports.command("ack")
+@ticket_argument
+@click.option("--person", default="", help="In whose name (person id); otherwise in yours.")
+def acknowledge(ticket: str, person: str) -> None:
+    """Acknowledge a report; the clock is met and nobody further is told.
+
+    Example: bridge reports ack K7Q2-9XWM-4T8R
+    """
+    service = open_service(need_rules=True)
+    result = service.casework.acknowledge(ticket, _actor(service, person))
+    click.echo(f"{ticket} is {result.report.status}" + ("." if result.changed else "; it was acknowledged before."))
+
+
+@reports.command("move")
+@ticket_argument
+@click.argument("move", type=click.Choice([m.value for m in Move if m is not Move.WITHDRAW]))
+@click.option("--outcome", type=click.Choice([v.value for v in Outcome]), default=None, help="For close.")
+@click.option("--case-number", default="", help="For register.")
+@click.option("--missing", multiple=True, help="For ask_completion; may be repeated.")
+@click.option("--reason", default="", help="For reopen; kept in the history for every move.")
+@click.option("--person", default="", help="In whose name (person id); otherwise in yours.")
+def move_report(
+    ticket: str, move: str, outcome: str | None, case_number: str, missing: tuple[str, ...], reason: str, person: str
+) -> None:
+    """Move a report to its next state.
+
+    Example: bridge reports move K7Q2-9XWM-4T8R close --outcome settled
+    """
+    service = open_service(need_rules=True)
+    details = Details(Outcome(outcome) if outcome else None, case_number, missing, reason)
+    report = service.casework.move(Move(move), ticket, _actor(service, person), details)
+    click.echo(f"{ticket} is {report.status}" + (f" ({report.outcome})." if report.outcome else "."))
+
+
+@reports.command("meet")
+@ticket_argument
+@click.argument("kind", type=click.Choice([v.value for v in Kind]))
+def meet(ticket: str, kind: str) -> None:
+    """Say that one obligation has been done, such as the summons.
+
+    Example: bridge reports meet K7Q2-9XWM-4T8R summons
+    """
+    from bridge.casework import NothingOwed
+
+    service = open_service(need_rules=True)
+    try:
+        service.casework.meet(Kind(kind), ticket, me())
+    except NothingOwed as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{ticket}: {kind} is met.")
+
+
+@reports.command("assign")
+@ticket_argument
+@click.argument("person_id")
+@click.option("--reason", required=True, help="Why; kept in the history.")
+def assign(ticket: str, person_id: str, reason: str) -> None:
+    """Give a report to somebody else; its clocks run on.
+
+    Example: bridge reports assign K7Q2-9XWM-4T8R budi --reason "cuti"
+    """
+    from bridge.storage import people
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        person = people.one(connection, person_id)
+    service.casework.assign(ticket, person, me(), reason)
+    click.echo(f"{ticket} is with {person.name}.")
+
+
+def public(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a report as `--json` promises it: stable keys, no personal data."""
+    names = ("ticket", "report_id", "source", "external_id", "status", "office", "assignee", "cycle", "received_at")
+    owed: list[Obligation] = row["obligations"]
+    shown = [{"kind": o.kind, "state": o.state, "next_due": o.next_due, "level": o.level} for o in owed]
+    return {name: row[name] for name in names} | {"obligations": shown}
+
+
+def _actor(service: Any, person_id: str) -> Any:
+    from bridge.reports.moves import Actor
+    from bridge.storage import people
+
+    if not person_id:
+        return me()
+    with service.database.read() as connection:
+        return Actor(f"person:{person_id}", people.one(connection, person_id))
+
+
+COMMANDS = (reports,)

@@ -1,0 +1,179 @@
+"""`bridge up | receive | desk | work`: everything in one process, or the parts for several."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.common import open_service
+from bridge.running import Crew
+from bridge.service import Service
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="A pretend city app, people, and a ladder in seconds.")
+def up(*, demo: bool) -> None:
+    """Run everything in one process: way in, desk, citizens' pages, every step.
+
+    Example: bridge up --demo
+    """
+    if demo:
+        from bridge.demo import prepare_environment
+
+        prepare_environment()
+    service = open_service(quiet=False)
+    crew = Crew()
+    crew.on_signals()
+    _run_all(service, crew)
+    _say_where(service)
+    if demo:
+        from bridge.demo import Demo
+
+        Demo(service, crew).start()
+    code = crew.wait()
+    service.close()
+    raise SystemExit(code)
+
+
+@click.command()
+def receive() -> None:
+    """Run the way in only; it needs the queue, never the database.
+
+    Example: BRIDGE_BROKER_URL=amqp://… bridge receive
+    """
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    service = open_service(quiet=False)
+    _warn(service)
+    settings = service.settings
+    click.echo(f"Receiving on http://{settings.listen_host}:{settings.listen_port}/webhooks/<source>")
+    Granian(
+        "bridge.receiver.wsgi:app",
+        address=settings.listen_host,
+        port=settings.listen_port,
+        interface=Interfaces.WSGI,
+        workers=settings.receiver_workers,
+        blocking_threads=32,
+        backlog=2048,
+        respawn_failed_workers=True,
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+@click.command()
+def desk() -> None:
+    """Run the pages only: desk, citizens' page, API; they need the database, never the queue.
+
+    Example: BRIDGE_DATABASE_URL=postgresql://… bridge desk
+    """
+    service = open_service(quiet=False)
+    crew = Crew()
+    crew.on_signals()
+    _prepare(service, crew.stop)
+    _serve(service, crew, ("desk",))
+    click.echo(f"Desk on http://{service.settings.listen_host}:{service.settings.listen_port}/desk/")
+    raise SystemExit(crew.wait())
+
+
+@click.command()
+@click.argument("steps", nargs=-1, required=True, metavar="STEP...")
+def work(steps: tuple[str, ...]) -> None:
+    """Run steps of the way, or `all`; see `ls consumers`.
+
+    Example: bridge work take_in relay_outbox
+    """
+    from consumers.steps import STEPS, make_steps
+
+    wanted = STEPS if steps == ("all",) else steps
+    unknown = [step for step in wanted if step not in STEPS]
+    if unknown:
+        raise click.BadParameter(f"no such step: {', '.join(unknown)}; there are {', '.join(STEPS)}, or all")
+    service = open_service(quiet=False)
+    crew = Crew()
+    crew.on_signals()
+    _prepare(service, crew.stop)
+    made = make_steps(service, crew.stop, wanted)
+    for step in wanted:
+        for number, run in enumerate(made[step]):
+            crew.add(f"{step}-{number}", run)
+    click.echo(f"Working: {', '.join(wanted)}")
+    code = crew.wait()
+    service.close()
+    raise SystemExit(code)
+
+
+def _run_all(service: Service, crew: Crew) -> None:
+    from bridge.storage.migrate import migrate
+    from consumers.steps import STEPS, make_steps
+
+    migrate(service.database)
+    _prepare(service, crew.stop)
+    made = make_steps(service, crew.stop, STEPS)
+    for step in STEPS:
+        for number, run in enumerate(made[step]):
+            crew.add(f"{step}-{number}", run)
+    _serve(service, crew, ("receiver", "desk"))
+
+
+def _prepare(service: Service, stop: threading.Event) -> None:
+    from consumers.steps import prepare
+
+    prepare(service, stop)
+    if stop.is_set():
+        raise SystemExit(1)
+
+
+def _serve(service: Service, crew: Crew, parts: tuple[str, ...]) -> None:
+    from bridge.app import create_app
+
+    serve_app(create_app(service, parts), service.settings.listen_host, service.settings.listen_port, crew)
+
+
+def serve_app(app: Flask, host: str, port: int, crew: Crew) -> None:
+    """Serve an app in a thread of the crew. Waitress buffers bodies itself: slow senders hold no thread."""
+    from waitress import create_server
+
+    try:
+        server = create_server(app, host=host, port=port, threads=16, ident=None, max_request_body_size=1024 * 1024)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error}; set BRIDGE_LISTEN") from error
+    crew.add(f"web-{port}", server.run)
+    crew.on_stop(server.close)
+
+
+def _say_where(service: Service) -> None:
+    settings = service.settings
+    _warn(service)
+    click.echo(
+        f"""
+Jembatan is up.
+  Desk          {settings.public_url}/desk/
+  Way in        {settings.public_url}/webhooks/<source>
+  Health        {settings.public_url}/readyz
+  Data          {_short(settings.data_dir)}   Mail: {"sent" if settings.smtp_url else _short(settings.data_dir / "mail")}
+  First person  bridge people add ani --name "Ani" --role officer --office bpsk-dki
+Stop with Ctrl-C; nothing is lost by it, nor by kill -9."""
+    )
+
+
+def _warn(service: Service) -> None:
+    for warning in service.configuration.warnings:
+        click.secho(f"Note: {warning}", fg="yellow", err=True)
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+COMMANDS = (up, receive, desk, work)

@@ -1,0 +1,11 @@
+"""Pages for officers, chair, Dinas and admins: a file per area, with its templates."""
+
+from flask import Blueprint
+
+from bridge.desk import entrance, inbox, log, mail, oneclick, report
+from bridge.service import Service
+
+
+def blueprints(service: Service) -> list[Blueprint]:
+    """Return the areas of the desk."""
+    return [area.blueprint(service) for area in (entrance, inbox, report, log, mail, oneclick)]

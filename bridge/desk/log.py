@@ -1,0 +1,84 @@
+"""The escalation log: live, newest first, the filter in the address."""
+
+import csv
+import io
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, render_template, request
+
+from bridge.auth import OVERSEERS, needs
+from bridge.reports.clocks import Kind
+from bridge.service import Service
+from bridge.storage import escalations, people
+from bridge.storage.workers import pulse
+
+_COLUMNS = ("seq", "ticket", "cycle", "kind", "level", "due_at", "fired_at", "lateness_s", "held_by", "target", "told", "did", "delivered", "hash")  # fmt: skip
+
+
+def blueprint(service: Service) -> Blueprint:
+    """Return the log's pages."""
+    routes = Blueprint("log", __name__, template_folder="templates")
+
+    @routes.get("/desk/escalations")
+    @needs(service, *OVERSEERS)
+    def show() -> str:
+        return render_template("desk/log.html", **_content(service))
+
+    @routes.get("/desk/escalations/rows")
+    @needs(service, *OVERSEERS)
+    def rows() -> str:
+        """Only the list, for the live part of the page."""
+        return render_template("desk/log_rows.html", **_content(service))
+
+    @routes.get("/desk/escalations.csv")
+    @needs(service, *OVERSEERS)
+    def as_csv() -> Response:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(_found(service, 100_000))
+        return Response(text.getvalue(), content_type="text/csv; charset=utf-8")
+
+    @routes.get("/desk/escalations.json")
+    @needs(service, *OVERSEERS)
+    def as_json() -> Response:
+        return jsonify([{name: _plain(row[name]) for name in _COLUMNS} for row in _found(service, 100_000)])
+
+    return routes
+
+
+def _found(service: Service, most: int) -> list[dict[str, Any]]:
+    with service.database.read() as connection:
+        return escalations.listed(connection, _wanted(), most=most)
+
+
+def _wanted() -> escalations.Wanted:
+    level = request.args.get("level", "")
+    return escalations.Wanted(
+        ticket=request.args.get("ticket", "").strip().upper(),
+        person=request.args.get("person", ""),
+        kind=request.args.get("kind", ""),
+        level=int(level) if level.isascii() and level.isdigit() else None,
+        warnings=request.args.get("warnings") == "1",
+    )
+
+
+def _content(service: Service) -> dict[str, Any]:
+    with service.database.read() as connection:
+        rows = escalations.listed(connection, _wanted(), most=200)
+        names = people.names(connection)
+        figures = pulse(connection, service.database.now(connection))
+        verdict = escalations.verify(connection, last=1000)
+    return {
+        "rows": rows,
+        "names": names,
+        "figures": figures,
+        "verdict": verdict,
+        "wanted": _wanted(),
+        "kinds": list(Kind),
+        "address": request.query_string.decode(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -1,0 +1,151 @@
+"""One report: what the citizen wrote, its state and clocks, the moves there are, and one line of everything."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from bridge.auth import EVERYBODY, acting, needs
+from bridge.desk.shown import shown_report
+from bridge.reports.clocks import Kind, Obligation, plan
+from bridge.reports.ladders import Holder, resolve
+from bridge.reports.moves import Details
+from bridge.reports.people import Person, Role
+from bridge.reports.report import Report
+from bridge.reports.states import BEFORE_REGISTRATION, Move, Outcome, Status, moves_from
+from bridge.service import Service
+from bridge.storage import deliveries, escalations, people
+from bridge.storage import reports as stored
+
+#: What an application to BPSK must hold (SK 350/2001 art. 16, as cited in docs/glossary.md).
+APPLICATION_NEEDS = (
+    ("Nama dan alamat lengkap dengan bukti identitas", "Full name and address with proof of identity"),
+    ("Nama dan alamat pelaku usaha", "Name and address of the business"),
+    ("Barang atau jasa yang diadukan", "Goods or services complained of"),
+    ("Bukti perolehan (bon, faktur, kwitansi)", "Proof of purchase (bill, invoice, receipt)"),
+    ("Tempat, waktu, dan tanggal diperoleh", "Place, time and date obtained"),
+    ("Saksi", "Witnesses"),
+    ("Foto barang atau kegiatan jasa", "Photos of the goods or service"),
+)
+
+
+def blueprint(service: Service) -> Blueprint:
+    """Return the report's page and its moves."""
+    routes = Blueprint("report", __name__, template_folder="templates")
+
+    @routes.get("/desk/reports/<ticket>")
+    @needs(service, *EVERYBODY)
+    def show(ticket: str) -> str:
+        return render_template("desk/report.html", **_content(service, ticket))
+
+    @routes.post("/desk/reports/<ticket>/moves/<move>")
+    @needs(service, Role.OFFICER, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)
+    def make_move(ticket: str, move: str) -> Response:
+        if move not in list(Move) or move == Move.WITHDRAW:
+            abort(404, f"There is no move {move!r}.")
+        service.casework.move(Move(move), ticket, acting(g.person), _details())
+        return redirect(url_for("report.show", ticket=ticket))
+
+    @routes.post("/desk/reports/<ticket>/met/<kind>")
+    @needs(service, Role.OFFICER, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)
+    def meet(ticket: str, kind: str) -> Response:
+        if kind not in list(Kind):
+            abort(404, f"There is no clock {kind!r}.")
+        service.casework.meet(Kind(kind), ticket, acting(g.person))
+        return redirect(url_for("report.show", ticket=ticket))
+
+    @routes.post("/desk/reports/<ticket>/assign")
+    @needs(service, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)
+    def assign(ticket: str) -> Response:
+        with service.database.read() as connection:
+            person = people.one(connection, request.form.get("person", ""))
+        service.casework.assign(ticket, person, acting(g.person), request.form.get("reason", ""))
+        return redirect(url_for("report.show", ticket=ticket))
+
+    return routes
+
+
+def _details() -> Details:
+    outcome = request.form.get("outcome", "")
+    missing = tuple(item.strip() for item in request.form.getlist("missing") if item.strip())
+    return Details(
+        outcome=Outcome(outcome) if outcome in list(Outcome) else None,
+        case_number=request.form.get("case_number", ""),
+        missing=missing,
+        reason=request.form.get("reason", ""),
+    )
+
+
+def _content(service: Service, ticket: str) -> dict[str, Any]:
+    book = service.rules.book
+    with service.database.read() as connection:
+        report = stored.by_ticket(connection, ticket)
+        owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
+        everybody = people.active(connection)
+        names = people.names(connection)
+        history = stored.history_of(connection, report.report_id)
+        fired = escalations.listed(connection, escalations.Wanted(ticket=ticket, warnings=True))
+        told = deliveries.listed(connection, report_id=report.report_id)
+        now = service.database.now(connection)
+    row = shown_report({**vars(report), "obligations": owed}, book, names, now)
+    return {
+        "report": row,
+        "names": names,
+        "people": [p for p in everybody if p.role is Role.OFFICER],
+        "contacts_shown": sees_contacts(g.person, report),
+        "moves": [m for m in moves_from(report.status) if m is not Move.WITHDRAW],
+        "outcomes": _outcomes(report),
+        "needs": APPLICATION_NEEDS,
+        "clocks": [_clock(service, report, o, everybody, now) for o in owed if o.cycle == report.cycle],
+        "timeline": _timeline(history, fired, told),
+        "office": book.offices[report.office],
+    }
+
+
+def sees_contacts(person: Person, report: Report) -> bool:
+    """Tell whether a person sees names and numbers: the assignee and the secretariat do, others masked."""
+    if report.reporter.get("anonymous"):
+        return False
+    return person.person_id == report.assignee or person.role is Role.SECRETARIAT
+
+
+def _outcomes(report: Report) -> list[Outcome]:
+    return [o for o in Outcome if report.status is Status.REGISTERED or o in BEFORE_REGISTRATION]
+
+
+def _clock(
+    service: Service, report: Report, obligation: Obligation, everybody: list[Person], now: datetime
+) -> dict[str, Any]:
+    policy, calendar = service.rules.book.frozen(obligation)
+    holder = Holder(report.office, report.assignee, report.assigned_before)
+    ahead = plan(obligation, policy, calendar) if obligation.next_due else []
+    total = calendar.elapsed(obligation.started_at, obligation.deadline_at) or 1.0
+    used = calendar.elapsed(obligation.started_at, obligation.ended_at or now)
+    return {
+        "obligation": obligation,
+        "percent": min(100, round(100 * used / total)),
+        "late": (obligation.ended_at or now) > obligation.deadline_at,
+        "source": policy.source,
+        "span": policy.span,
+        "steps": [
+            {
+                "level": step.level,
+                "deed": step.deed,
+                "to": step.to,
+                "at": at,
+                "names": [p.name for p in resolve(step, holder, everybody, {}, now=now).tell],
+            }
+            for step, at in ahead
+        ],
+    }
+
+
+def _timeline(
+    history: list[dict[str, Any]], fired: list[dict[str, Any]], told: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return everything that happened, newest first: history, escalations and deliveries in one line."""
+    lines = [{"at": h["at"], "what": "history", **h} for h in history]
+    lines += [{"at": e["fired_at"], "what": "escalation", **e} for e in fired]
+    lines += [{"at": d["finished_at"] or d["created_at"], "what": "delivery", **d} for d in told]
+    return sorted(lines, key=lambda line: line["at"], reverse=True)

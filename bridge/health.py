@@ -1,0 +1,64 @@
+"""For operators: alive, able to accept, and figures for Prometheus."""
+
+from collections.abc import Collection
+
+from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import REGISTRY as PROCESS
+
+from bridge.service import Service
+
+
+def blueprint(service: Service, parts: Collection[str]) -> Blueprint:
+    """Return /healthz, /readyz and /metrics."""
+    routes = Blueprint("health", __name__)
+
+    @routes.get("/healthz")
+    def alive() -> Response:
+        return _text("ok\n")
+
+    @routes.get("/readyz")
+    def ready() -> Response:
+        """Ready means: a report sent now would be accepted, a page opened now would show."""
+        faults = []
+        if "receiver" in parts and not service.publisher.healthy:
+            faults.append("the queue cannot be reached")
+        if "desk" in parts and (fault := _database_fault(service)):
+            faults.append(fault)
+        return _text("\n".join(faults) + "\n", 503) if faults else _text("ready\n")
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        figures = generate_latest(PROCESS)
+        if "desk" in parts:
+            figures += generate_latest(_facts(service))
+        return Response(figures, content_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+def _database_fault(service: Service) -> str | None:
+    from bridge.storage.database import DatabaseAway  # a receiver loads nothing of the database
+
+    try:
+        with service.database.read() as connection:
+            service.database.now(connection)
+    except DatabaseAway as error:
+        return f"the database cannot be reached: {error}"
+    return None
+
+
+def _facts(service: Service) -> CollectorRegistry:
+    from bridge.storage.workers import pulse
+
+    with service.database.read() as connection:
+        figures = pulse(connection, service.database.now(connection))
+    registry = CollectorRegistry()
+    for name, value in vars(figures).items():
+        if value is not None:
+            Gauge(f"bridge_{name}", f"see docs/operations.md: {name}", registry=registry).set(value)
+    return registry
+
+
+def _text(text: str, status: int = 200) -> Response:
+    return Response(text, status, content_type="text/plain; charset=utf-8")

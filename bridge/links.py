@@ -1,0 +1,53 @@
+"""One-click links for notified officers: signed, bound to one person, one report and one cycle."""
+
+from dataclasses import dataclass
+
+from itsdangerous import BadSignature, URLSafeSerializer
+
+_SALT = "bridge one-click acknowledge"
+
+
+@dataclass(frozen=True)
+class AckLink:
+    """What a link says: this person may acknowledge this report in this cycle."""
+
+    report_id: str
+    cycle: int
+    person_id: str
+
+
+class BadLink(ValueError):
+    """The link was not made here, or was changed on the way."""
+
+
+class Links:
+    """Makes and reads links; they lapse with the cycle, not with time (an officer may open mail late)."""
+
+    def __init__(self, secret_key: bytes, public_url: str) -> None:
+        self._signer = URLSafeSerializer(secret_key, salt=_SALT)
+        self.public_url = public_url
+
+    def to_acknowledge(self, link: AckLink) -> str:
+        """Return the address that shows the report and a button (GET shows, POST acts: scanners only GET)."""
+        token = self._signer.dumps([link.report_id, link.cycle, link.person_id])
+        return f"{self.public_url}/a/{token}"
+
+    def read(self, token: str) -> AckLink:
+        """Return what a token says.
+
+        Raises:
+            BadLink: not one of ours.
+        """
+        try:
+            report_id, cycle, person_id = self._signer.loads(token)
+        except (BadSignature, ValueError, TypeError) as error:
+            raise BadLink("this link was not made here or is damaged") from error
+        return AckLink(report_id, cycle, person_id)
+
+    def to_report(self, ticket: str) -> str:
+        """Return the address of the report on the desk."""
+        return f"{self.public_url}/desk/reports/{ticket}"
+
+    def to_track(self, ticket: str) -> str:
+        """Return the citizen's page."""
+        return f"{self.public_url}/track/{ticket}"

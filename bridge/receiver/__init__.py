@@ -1,0 +1,1 @@
+"""THE WAY IN: verifies, bounds, checks and publishes. No database anywhere below this package."""

@@ -1,0 +1,150 @@
+"""Working time: when an office is open, and arithmetic on it. All instants in and out are aware, in UTC.
+
+Where the days off come from (law, decree, library) is the configuration's business: here they are given.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+#: A stretch of work on one local day: minutes after local midnight, start below end, end at most 1440.
+Hours = tuple[tuple[int, int], ...]
+
+_LONGEST_SEARCH_DAYS = 3660  # ten years: beyond that a calendar is taken for closed, not slow
+
+
+class NoWorkingTime(ValueError):
+    """The calendar has no working time where it was looked for; it is never read as open all day."""
+
+
+class NaiveDatetime(ValueError):
+    """An instant without a time zone was given."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """Other hours between two local dates, both included, such as Ramadan."""
+
+    first_on: date
+    last_on: date
+    week: tuple[Hours, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class WorkingCalendar:
+    """When one office works.
+
+    Args:
+        week: Hours for Monday to Sunday, 7 entries.
+        days_off: Local dates without work, each with its reason, as people should read it.
+        zone: IANA name; local rules are applied there, whatever the server's own zone.
+        version: Names exactly this content; a deadline keeps the version it was computed with.
+
+    Raises:
+        NoWorkingTime: no hours on any day of the week.
+    """
+
+    name: str
+    version: str
+    zone: str
+    week: tuple[Hours, ...]
+    days_off: Mapping[date, str] = field(default_factory=dict)
+    periods: tuple[Period, ...] = ()
+    _spans: dict[date, tuple[tuple[datetime, datetime], ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.week) != 7 or not any(self.week):
+            raise NoWorkingTime(f"calendar {self.name}: no working hours on any day of the week")
+
+    def local(self, at: datetime) -> datetime:
+        """Return `at` on the office's own clock."""
+        if at.tzinfo is None:
+            raise NaiveDatetime("calendars need time-zone-aware datetimes")
+        return at.astimezone(ZoneInfo(self.zone))
+
+    def is_open(self, at: datetime) -> bool:
+        """Tell whether `at` lies inside working time (its end instant excluded)."""
+        return any(start <= at < end for start, end in self.spans_on(self.local(at).date()))
+
+    def spans_on(self, day: date) -> tuple[tuple[datetime, datetime], ...]:
+        """Return the stretches of work of one local date, as pairs of UTC instants."""
+        # Pure all the same: the answer depends on the frozen fields only; asking twice should not cost twice.
+        if day not in self._spans:
+            self._spans[day] = tuple(self._instants(day, hours) for hours in self._hours_on(day))
+        return self._spans[day]
+
+    def add(self, start: datetime, working_s: float) -> datetime:
+        """Return the instant at which `working_s` seconds of working time have passed since `start`.
+
+        With 0 it is `start` itself when open, else the next opening. The end of a working day counts as that
+        day's end, not as the next opening.
+
+        Raises:
+            NoWorkingTime: not enough working time in the ten years after `start`.
+        """
+        left = timedelta(seconds=working_s)
+        for opens, closes in self._spans_from(start):
+            begin = max(opens, start)
+            if begin + left <= closes:
+                return begin + left
+            left -= closes - begin
+        raise NoWorkingTime(f"calendar {self.name}: not {working_s:.0f} s of work in ten years after {start}")
+
+    def elapsed(self, start: datetime, end: datetime) -> float:
+        """Return the seconds of working time between two instants; 0 when `end` is not after `start`."""
+        total = timedelta()
+        for opens, closes in self._spans_from(start):
+            if opens >= end:
+                break
+            total += max(timedelta(), min(closes, end) - max(opens, start))
+        return total.total_seconds()
+
+    def end_of_working_day(self, start: datetime, days: int) -> datetime:
+        """Return the end of the `days`-th working day after the local day of `start`.
+
+        The day of receipt is day 0 and never counts, whatever the hour (reference B7: counting starts the day
+        after; SK 350/2001 itself does not say). With 0 it is the end of that day, or of the next working day.
+        """
+        first = self.local(start).date()
+        left = days
+        for offset in range(_LONGEST_SEARCH_DAYS):
+            day = first + timedelta(days=offset)
+            spans = self.spans_on(day)
+            if spans and (offset > 0 or days == 0):
+                left -= 1
+                if left <= 0:
+                    return spans[-1][1]
+        raise NoWorkingTime(f"calendar {self.name}: not {days} working days in ten years after {start}")
+
+    def days_off_between(self, start: datetime, end: datetime) -> list[tuple[date, str]]:
+        """Return the named days off from the local day of `start` to that of `end`, in order."""
+        first, last = self.local(start).date(), self.local(end).date()
+        return sorted((day, why) for day, why in self.days_off.items() if first <= day <= last)
+
+    def _spans_from(self, start: datetime) -> Iterator[tuple[datetime, datetime]]:
+        first = self.local(start).date()
+        for offset in range(_LONGEST_SEARCH_DAYS):
+            for opens, closes in self.spans_on(first + timedelta(days=offset)):
+                if closes > start:
+                    yield opens, closes
+
+    def _hours_on(self, day: date) -> Hours:
+        if day in self.days_off:
+            return ()
+        for period in self.periods:
+            if period.first_on <= day <= period.last_on:
+                return period.week[day.weekday()]
+        return self.week[day.weekday()]
+
+    def _instants(self, day: date, hours: tuple[int, int]) -> tuple[datetime, datetime]:
+        return self._instant(day, hours[0]), self._instant(day, hours[1])
+
+    def _instant(self, day: date, minutes: int) -> datetime:
+        extra_days, minute_of_day = divmod(minutes, 1440)
+        wall = time(minute_of_day // 60, minute_of_day % 60)
+        local = datetime.combine(day + timedelta(days=extra_days), wall, ZoneInfo(self.zone))
+        return local.astimezone(UTC)

@@ -1,0 +1,277 @@
+"""Obligations and their clocks: what is due when, what a pause does, which step comes next.
+
+One obligation is one promise about one report: acknowledge it, decide on it. Its clock is a policy (frozen by
+version when the clock starts), a start, and the pauses so far: from these the due time of every step can be
+computed from scratch at any time, under this calendar or a later one.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from bridge.reports.calendars import WorkingCalendar
+
+
+class Kind(StrEnum):
+    """What is owed. Service clocks run from receipt, statutory ones from registration."""
+
+    ACKNOWLEDGE = "acknowledge"
+    TRIAGE = "triage"
+    COMPLETION = "completion"
+    SUMMONS = "summons"
+    FIRST_HEARING = "first_hearing"
+    DECISION = "decision"
+
+
+#: Started when a report arrives or is reopened.
+ON_RECEIPT = (Kind.ACKNOWLEDGE, Kind.TRIAGE)
+#: Started when the case is registered: never by a webhook (a report is not an application, domain.md B3).
+ON_REGISTRATION = (Kind.SUMMONS, Kind.FIRST_HEARING, Kind.DECISION)
+#: These wait while the citizen is asked for something; the statutory clocks do not.
+PAUSED_BY_CITIZEN = (Kind.ACKNOWLEDGE, Kind.TRIAGE)
+
+
+class ClockState(StrEnum):
+    """Where one obligation stands. Running without a next due time is *exhausted*: all told, still open."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    MET = "met"
+    CANCELLED = "cancelled"
+
+
+class Unit(StrEnum):
+    """How a span is counted."""
+
+    WALL_SECONDS = "wall"
+    WORKING_SECONDS = "working"
+    WORKING_DAYS = "working days"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A length of time in one unit: seconds, working seconds, or working days (to the end of the last)."""
+
+    amount: int
+    unit: Unit
+
+    def __str__(self) -> str:
+        if self.unit is Unit.WORKING_DAYS:
+            return _counted(self.amount, "working day")
+        working = "working " if self.unit is Unit.WORKING_SECONDS else ""
+        for name, seconds in (("hour", 3600), ("minute", 60)):
+            if self.amount and self.amount % seconds == 0:
+                return _counted(self.amount // seconds, working + name)
+        return _counted(self.amount, working + "second")
+
+    def percent(self, share: int) -> "Span":
+        """Return `share` percent of this span, rounded down to a whole second or day."""
+        return Span(self.amount * share // 100, self.unit)
+
+
+class BadSpan(ValueError):
+    """The text is not a span of time."""
+
+
+_SPAN = re.compile(r"(\d{1,6}) (working )?(second|minute|hour|day)s?")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def parse_span(text: str) -> Span:
+    """Read `30 seconds`, `4 working hours`, `21 working days`; the inverse of `str(span)`.
+
+    Raises:
+        BadSpan: says the forms there are.
+    """
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise BadSpan(f"{text!r} is not a span; write for example '30 minutes', '4 working hours', '21 working days'")
+    amount, working, unit = int(found[1]), bool(found[2]), found[3]
+    if working and unit == "day":
+        return Span(amount, Unit.WORKING_DAYS)
+    return Span(amount * _SECONDS[unit], Unit.WORKING_SECONDS if working else Unit.WALL_SECONDS)
+
+
+class Deed(StrEnum):
+    """What a step does when it falls due."""
+
+    WARN = "warn"
+    NOTIFY = "notify"
+    REASSIGN = "reassign"
+    BOTH = "both"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a ladder. Level 0 is a warning before the deadline; rungs count from 1."""
+
+    at: Span
+    level: int
+    to: str  # assignee | next_member | role:<role> | person:<id> | citizen
+    deed: Deed
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The clock of one obligation kind: its span and its steps in rising order."""
+
+    kind: Kind
+    version: str
+    span: Span
+    steps: tuple[Step, ...]
+    source: str = ""
+
+    def definition(self) -> dict[str, Any]:
+        """Return the policy as plain JSON values, for the store of versions."""
+        return {
+            "kind": self.kind,
+            "span": str(self.span),
+            "source": self.source,
+            "steps": [{"at": str(s.at), "level": s.level, "to": s.to, "do": s.deed} for s in self.steps],
+        }
+
+    @classmethod
+    def from_definition(cls, version: str, definition: dict[str, Any]) -> "Policy":
+        """Read what `definition` gave."""
+        steps = tuple(
+            Step(parse_span(s["at"]), s["level"], s["to"], Deed(s["do"])) for s in definition["steps"]
+        )
+        return cls(
+            Kind(definition["kind"]), version, parse_span(definition["span"]), steps, definition.get("source", "")
+        )
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A stretch in which a clock stood still; `until` is None while it lasts."""
+
+    since: datetime
+    until: datetime | None
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Obligation:
+    """One row per (report, kind); the timer is its `next_due` column and nothing else.
+
+    `step` counts the steps fired in this cycle, warnings included; `level` is the highest rung told. Due times are aware, UTC; `next_due` is None exactly when the
+    clock is not running or its ladder is exhausted. `deadline_at` is when the span itself ends.
+    """
+
+    report_id: str
+    kind: Kind
+    cycle: int
+    state: ClockState
+    step: int
+    level: int
+    next_due: datetime | None
+    deadline_at: datetime
+    started_at: datetime
+    pauses: tuple[Pause, ...]
+    policy_version: str
+    calendar_version: str
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether everybody on the ladder has been told and it is still open."""
+        return self.state is ClockState.RUNNING and self.next_due is None
+
+
+def start_clock(
+    report_id: str, policy: Policy, calendar: WorkingCalendar, *, cycle: int, now: datetime
+) -> Obligation:
+    """Return a running obligation whose clock starts at `now`."""
+    fresh = Obligation(
+        report_id=report_id,
+        kind=policy.kind,
+        cycle=cycle,
+        state=ClockState.RUNNING,
+        step=0,
+        level=0,
+        next_due=None,
+        deadline_at=now,
+        started_at=now,
+        pauses=(),
+        policy_version=policy.version,
+        calendar_version=calendar.version,
+    )
+    return timed(fresh, policy, calendar)
+
+
+def timed(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> Obligation:
+    """Return the obligation with its due times computed from scratch under `calendar`."""
+    running = obligation.state is ClockState.RUNNING and obligation.step < len(policy.steps)
+    next_due = None
+    if running:
+        next_due = due_at(obligation, policy.steps[obligation.step].at, calendar)
+    deadline = due_at(obligation, policy.span, calendar)
+    return replace(obligation, next_due=next_due, deadline_at=deadline, calendar_version=calendar.version)
+
+
+def due_at(obligation: Obligation, span: Span, calendar: WorkingCalendar) -> datetime:
+    """Return when `span` has passed on this obligation's clock, finished pauses left out."""
+    ended = [(pause.since, pause.until) for pause in obligation.pauses if pause.until is not None]
+    if span.unit is Unit.WALL_SECONDS:
+        paused = sum(((until - since) for since, until in ended), timedelta())
+        return obligation.started_at + timedelta(seconds=span.amount) + paused
+    paused_s = sum(calendar.elapsed(since, until) for since, until in ended)
+    if span.unit is Unit.WORKING_SECONDS:
+        return calendar.add(obligation.started_at, span.amount + paused_s)
+    due = calendar.end_of_working_day(obligation.started_at, span.amount)
+    return calendar.add(due, paused_s) if paused_s else due
+
+
+def advanced(
+    obligation: Obligation, policy: Policy, calendar: WorkingCalendar, *, now: datetime, skipped: bool
+) -> Obligation:
+    """Return the obligation after its present step has fired.
+
+    Due times are absolute: a late tick does not push the later steps back. Only when the step found nobody
+    (`skipped`) is the next one due at once, for its waiting time would be spent on no one.
+    """
+    level = max(obligation.level, policy.steps[obligation.step].level)
+    after = timed(replace(obligation, step=obligation.step + 1, level=level), policy, calendar)
+    return replace(after, next_due=now) if skipped and after.next_due is not None else after
+
+
+def pause(obligation: Obligation, *, now: datetime, by: str, reason: str) -> Obligation:
+    """Return the obligation standing still from `now`; one that is not running is returned as it is."""
+    if obligation.state is not ClockState.RUNNING:
+        return obligation
+    pauses = (*obligation.pauses, Pause(now, None, by, reason))
+    return replace(obligation, state=ClockState.PAUSED, next_due=None, pauses=pauses)
+
+
+def resume(
+    obligation: Obligation, policy: Policy, calendar: WorkingCalendar, *, now: datetime
+) -> Obligation:
+    """Return the obligation running again from `now`; one that is not paused is returned as it is."""
+    if obligation.state is not ClockState.PAUSED:
+        return obligation
+    # A clock set back between pause and resume must not shorten what was already counted.
+    last = obligation.pauses[-1]
+    pauses = (*obligation.pauses[:-1], replace(last, until=max(now, last.since)))
+    return timed(replace(obligation, state=ClockState.RUNNING, pauses=pauses), policy, calendar)
+
+
+def end(obligation: Obligation, state: ClockState, *, now: datetime, by: str) -> Obligation:
+    """Return the obligation met or cancelled; one that has already ended is returned as it is."""
+    if obligation.state in (ClockState.MET, ClockState.CANCELLED):
+        return obligation
+    return replace(obligation, state=state, next_due=None, ended_at=now, ended_by=by)
+
+
+def plan(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> Sequence[tuple[Step, datetime]]:
+    """Return the steps still to come with their due times, if nobody acts."""
+    return [(step, due_at(obligation, step.at, calendar)) for step in policy.steps[obligation.step :]]
+
+
+def _counted(amount: int, noun: str) -> str:
+    return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"

@@ -1,0 +1,38 @@
+"""The rulebook a process decides with: today's files, and every stored version running clocks hold on to."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from bridge.reports.rulebook import Rulebook, UnknownVersion
+from bridge.storage import versions
+from bridge.storage.database import Database
+from config.calendars import calendar_from, definition_of
+
+_T = TypeVar("_T")
+
+
+class Rules:
+    """Today's rulebook, completed from the database when a clock names a version this process does not know."""
+
+    def __init__(self, database: Database, book: Rulebook) -> None:
+        self._database = database
+        self.book = book
+
+    def prepare(self) -> None:
+        """Store today's versions and load all others; before the first decision."""
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            versions.keep(self._database, connection, self.book, now=now, definition_of=definition_of)
+        self._load()
+
+    def deciding(self, decide: Callable[[], _T]) -> _T:
+        """Return `decide()`; if it meets a version another process started, load it and decide again."""
+        try:
+            return decide()
+        except UnknownVersion:
+            self._load()
+            return decide()
+
+    def _load(self) -> None:
+        with self._database.read() as connection:
+            versions.load(connection, self.book, calendar_from=calendar_from)

@@ -1,0 +1,69 @@
+"""Running steps as threads of one process, until told to stop; every thread is watched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = structlog.get_logger()
+
+#: Seconds a thread has to end after it was told to.
+GRACE_S = 15
+
+
+class Crew:
+    """Threads that live and die together: if one ends with an error, the process ends, and is started anew."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._failed = False
+        self._closers: list[Callable[[], None]] = []
+
+    def on_stop(self, close: Callable[[], None]) -> None:
+        """Call this once when told to stop, for threads that cannot watch the event."""
+        self._closers.append(close)
+
+    def add(self, name: str, work: Callable[[], None]) -> None:
+        """Start a thread."""
+        thread = threading.Thread(target=self._guarded, args=(name, work), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def wait(self) -> int:
+        """Wait until told to stop, then for the threads; returns the exit code."""
+        while not self.stop.wait(0.5):
+            pass
+        for close in self._closers:
+            close()
+        for thread in self._threads:
+            thread.join(GRACE_S)
+        return 1 if self._failed else 0
+
+    def on_signals(self) -> None:
+        """Stop at SIGTERM and SIGINT; a second one ends the process at once (nothing is lost by it)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._told)
+
+    def _told(self, _: int, __: FrameType | None) -> None:
+        if self.stop.is_set():
+            os._exit(1)
+        self.stop.set()
+
+    def _guarded(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - the last line of a thread: say it, and end the process as a whole
+            log.exception("thread_failed", thread=name)
+            self._failed = True
+            self.stop.set()
+
+

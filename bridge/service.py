@@ -1,0 +1,112 @@
+"""What a process is made of: settings, configuration, and the parts both sides share, made when first needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bridge.broker.publisher import Publisher, open_publisher
+from bridge.links import Links
+from bridge.receiver.webhooks import Receiver
+from bridge.signing import BadKey, signing_key
+from config.files import Configuration, Source, read_configuration
+from config.settings import Settings, read_settings
+
+# A receiver shall not load what needs the database (25 MB and a third of a second): imported where it is made.
+if TYPE_CHECKING:
+    from bridge.casework import Casework
+    from bridge.delivery.email import Mailer
+    from bridge.delivery.webhook import CityWebhook
+    from bridge.rules import Rules
+    from bridge.storage.database import Database
+
+
+class Service:
+    """The parts of one process. Nothing is opened before it is used; close() closes what was opened."""
+
+    def __init__(self, settings: Settings, configuration: Configuration) -> None:
+        self.settings = settings
+        self.configuration = configuration
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] | None = None) -> Service:
+        """Read settings and files.
+
+        Raises:
+            BadSettings: with every fault of the environment or the files.
+        """
+        found = os.environ if variables is None else variables
+        settings = read_settings(found)
+        return cls(settings, read_configuration(settings, found))
+
+    @cached_property
+    def database(self) -> Database:
+        """The facts."""
+        from bridge.storage.database import Database
+
+        return Database(self.settings.database_url)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """The one publisher of this process."""
+        return open_publisher(self.settings.broker_url)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rulebook; call prepare() on it before the first decision."""
+        from bridge.rules import Rules
+
+        return Rules(self.database, self.configuration.rulebook)
+
+    @cached_property
+    def casework(self) -> Casework:
+        """The moves people make."""
+        from bridge.casework import Casework
+
+        return Casework(self.database, self.rules)
+
+    @cached_property
+    def links(self) -> Links:
+        """Addresses for mail and callbacks."""
+        return Links(self.settings.secret_key, self.settings.public_url)
+
+    @cached_property
+    def receiver(self) -> Receiver:
+        """The way in."""
+        keys = {name: _usable_keys(source) for name, source in self.configuration.sources.items()}
+        return Receiver(keys, self.settings.ticket_key, self.publisher, self.settings.public_url)
+
+    def new_mailer(self) -> Mailer:
+        """Return a mailer; one per thread."""
+        from bridge.delivery.email import open_mailer
+
+        return open_mailer(self.settings.smtp_url, self.settings.data_dir / "mail")
+
+    def new_cities(self) -> dict[str, CityWebhook]:
+        """Return the callback addresses, by source; one set per thread."""
+        from bridge.delivery.webhook import CityWebhook
+
+        return {
+            source.name: CityWebhook(source.callback_url, signing_key(source.callback_secret))
+            for source in self.configuration.sources.values()
+            if source.callback_url
+        }
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for name in ("publisher", "database"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+
+
+def _usable_keys(source: Source) -> tuple[bytes, ...]:
+    """Return the source's keys; one that is too short is reported by the configuration and opens nothing."""
+    usable = []
+    for text in source.keys:
+        try:
+            usable.append(signing_key(text))
+        except BadKey:
+            continue
+    return tuple(usable)

@@ -1,0 +1,171 @@
+"""One database, PostgreSQL or SQLite, behind two doors: `read()` and `write()`."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+
+#: Seconds a writer waits for its turn on SQLite before it gives up and tries later.
+SQLITE_BUSY_S = 15
+OUTBOX_CHANNEL = "bridge_outbox"
+
+
+class DatabaseAway(Exception):
+    """The database cannot be reached or gave up on this transaction; nothing was written. Try later."""
+
+
+class Conflict(Exception):
+    """Another transaction wrote the same thing first; nothing was written. Look again and decide anew."""
+
+
+class Database:
+    """The facts. One per process; safe for many threads, not across a fork."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        if self.is_sqlite:
+            Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+        self.engine = sa.create_engine(
+            url,
+            pool_pre_ping=not self.is_sqlite,
+            pool_size=10,
+            max_overflow=20,
+            connect_args={"timeout": SQLITE_BUSY_S} if self.is_sqlite else {"connect_timeout": 5},
+        )
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that writes; it commits at the end of the block or not at all.
+
+        Raises:
+            DatabaseAway: nothing was written.
+            Conflict: a unique key was taken meanwhile; nothing was written.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise Conflict(str(error.orig)) from error
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseAway(str(error.orig)) from error
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads: one consistent view.
+
+        Raises:
+            DatabaseAway: cannot be reached.
+        """
+        try:
+            with self.engine.connect() as connection:
+                connection = connection.execution_options(bridge_read=True)
+                with connection.begin():
+                    yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseAway(str(error.orig)) from error
+
+    def now(self, connection: Connection) -> datetime:
+        """Return the database's clock, aware, UTC: the only clock that decides (a worker's own may be wrong)."""
+        if self.is_sqlite:
+            text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        at: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+        return at.astimezone(UTC)
+
+    def insert_new(self, connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        """Insert the rows that break no unique key; what is there already stays as it is."""
+        if not rows:
+            return
+        statement = sa.insert(table)
+        if self.is_sqlite:
+            connection.execute(statement.prefix_with("OR IGNORE"), rows)
+        else:
+            from sqlalchemy.dialects.postgresql import insert  # only where it is spoken
+
+            connection.execute(insert(table).on_conflict_do_nothing(), rows)
+
+    def for_update(self, statement: sa.Select[Any], *, skip_locked: bool = False) -> sa.Select[Any]:
+        """Lock the rows the statement finds until the transaction ends; SQLite has one writer anyway."""
+        return statement if self.is_sqlite else statement.with_for_update(skip_locked=skip_locked)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+class Wakeups:
+    """Waiting for rows to appear in the outbox without asking for them all the time.
+
+    PostgreSQL notifies; SQLite's data_version changes when another connection wrote. Either way a lost wake-up
+    costs at most `wait`'s limit.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Any = None
+        self._seen = -1
+
+    def wait(self, limit_s: float) -> None:
+        """Return when something may have changed, at the latest after `limit_s` seconds.
+
+        Raises:
+            DatabaseAway: cannot be reached.
+        """
+        try:
+            if self._connection is None:
+                self._open()
+            if self._database.is_sqlite:
+                self._wait_for_version(limit_s)
+            else:
+                next(self._connection.notifies(timeout=limit_s, stop_after=1), None)
+        except (OperationalError, psycopg.OperationalError, psycopg.InterfaceError, sqlite3.OperationalError) as error:
+            self.close()
+            raise DatabaseAway(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection kept for waiting."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _open(self) -> None:
+        raw = self._database.engine.raw_connection()
+        self._connection = raw.driver_connection
+        raw.detach()
+        if not self._database.is_sqlite:
+            self._connection.autocommit = True
+            self._connection.execute(f"LISTEN {OUTBOX_CHANNEL}")
+
+    def _wait_for_version(self, limit_s: float) -> None:
+        until = time.monotonic() + limit_s
+        while True:
+            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._seen or time.monotonic() >= until:
+                self._seen = version
+                return
+            time.sleep(0.01)
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # We say BEGIN ourselves (below): the driver's own late BEGIN lets two readers both become writers and fail.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("bridge_read", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

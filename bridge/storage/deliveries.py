@@ -1,0 +1,93 @@
+"""Deliveries and their attempts: claimed for one attempt at a time, the result written apart from the sending."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.storage.changes import enqueue
+from bridge.storage.database import Database
+from bridge.storage.tables import deliveries, delivery_attempts
+
+
+def lock(database: Database, connection: Connection, delivery_id: str) -> dict[str, Any] | None:
+    """Lock one delivery and return its row, or None when there is none."""
+    statement = sa.select(deliveries).where(deliveries.c.delivery_id == delivery_id)
+    row = connection.execute(database.for_update(statement)).mappings().first()
+    return dict(row) if row else None
+
+
+def begin(connection: Connection, row: Mapping[str, Any], *, now: datetime, lease_s: float) -> int:
+    """Mark an attempt as begun, before anything is sent; returns its number, from 1."""
+    number = int(row["attempts"]) + 1
+    _update(
+        connection, row["delivery_id"], state="sending", attempts=number, lease_until=now + timedelta(seconds=lease_s)
+    )
+    connection.execute(
+        sa.insert(delivery_attempts),
+        [{"delivery_id": row["delivery_id"], "number": number, "at": now, "outcome": "begun"}],
+    )
+    return number
+
+
+def finish(
+    connection: Connection,
+    delivery_id: str,
+    state: str,
+    *,
+    now: datetime,
+    number: int = 0,
+    duration_ms: int | None = None,
+    detail: str = "",
+    channel: str | None = None,
+) -> None:
+    """Write the end of a delivery: delivered, given_up or suppressed."""
+    values: dict[str, Any] = {"state": state, "finished_at": now, "lease_until": None, "next_attempt_at": None}
+    _update(connection, delivery_id, **values, last_error=detail or None, **({"channel": channel} if channel else {}))
+    _attempted(connection, delivery_id, number, state, duration_ms, detail)
+
+
+def retry(
+    database: Database,
+    connection: Connection,
+    row: Mapping[str, Any],
+    *,
+    at: datetime,
+    number: int,
+    duration_ms: int,
+    detail: str,
+) -> None:
+    """Write a failed attempt and the time of the next one; the message comes back through the outbox."""
+    _update(
+        connection, row["delivery_id"], state="failed", lease_until=None, next_attempt_at=at, last_error=detail
+    )
+    _attempted(connection, row["delivery_id"], number, "failed", duration_ms, detail)
+    message = {"type": f"{row['purpose']}.due", "data": {"delivery_id": row["delivery_id"]}, "available_at": at}
+    enqueue(database, connection, [message])
+
+
+def listed(connection: Connection, *, report_id: str = "", state: str = "", most: int = 200) -> list[dict[str, Any]]:
+    """Return deliveries, newest first."""
+    statement = sa.select(deliveries).order_by(deliveries.c.created_at.desc(), deliveries.c.delivery_id).limit(most)
+    if report_id:
+        statement = statement.where(deliveries.c.report_id == report_id)
+    if state:
+        statement = statement.where(deliveries.c.state == state)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _update(connection: Connection, delivery_id: str, **values: Any) -> None:
+    connection.execute(sa.update(deliveries).where(deliveries.c.delivery_id == delivery_id).values(values))
+
+
+def _attempted(
+    connection: Connection, delivery_id: str, number: int, outcome: str, duration_ms: int | None, detail: str
+) -> None:
+    if number:
+        connection.execute(
+            sa.update(delivery_attempts)
+            .where(delivery_attempts.c.delivery_id == delivery_id, delivery_attempts.c.number == number)
+            .values(outcome=outcome, duration_ms=duration_ms, detail=detail or None)
+        )

@@ -1,0 +1,148 @@
+"""The escalation log and the chain of hashes over it.
+
+Rows are written by the transactions that fire; the seal (sequence number and hash) is written afterwards, in order,
+by one sealer at a time, so that workers never queue behind the chain.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.storage.database import Database
+from bridge.storage.tables import deliveries, escalation_seals, escalations
+
+_SEALER_LOCK = 8311_01
+_BEFORE_FIRST = "0" * 64
+
+
+def seal(database: Database, connection: Connection, *, most: int = 1000) -> int:
+    """Give the next unsealed rows their number and hash; returns how many, 0 when another sealer is at it."""
+    if not database.is_sqlite:
+        free = connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_SEALER_LOCK))).scalar_one()
+        if not free:
+            return 0
+    last = connection.execute(
+        sa.select(escalation_seals.c.seq, escalation_seals.c.hash).order_by(escalation_seals.c.seq.desc()).limit(1)
+    ).first()
+    seq, chained = (last.seq, last.hash) if last else (0, _BEFORE_FIRST)
+    statement = (
+        sa.select(escalations)
+        .outerjoin(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
+        .where(escalation_seals.c.seq.is_(None))
+        .order_by(escalations.c.fired_at, escalations.c.report_id, escalations.c.kind, escalations.c.step)
+        .limit(most)
+    )
+    seals = []
+    for row in connection.execute(statement).mappings():
+        seq += 1
+        chained = _hash(chained, seq, dict(row))
+        seals.append({"seq": seq, "escalation_id": row["id"], "hash": chained})
+    if seals:
+        connection.execute(sa.insert(escalation_seals), seals)
+    return len(seals)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What checking the chain found: rows sealed, rows not yet sealed, and the first number that is wrong."""
+
+    sealed: int
+    unsealed: int
+    broken_at: int | None
+
+
+def verify(connection: Connection, *, last: int | None = None) -> Verdict:
+    """Recompute the hashes of the chain from the rows: of all, or of the `last` so many."""
+    total = connection.execute(sa.select(sa.func.count()).select_from(escalations)).scalar_one()
+    newest = connection.execute(sa.select(sa.func.max(escalation_seals.c.seq))).scalar() or 0
+    start = max(0, newest - last) if last is not None else 0
+    expected, chained = start, _BEFORE_FIRST
+    if start:
+        chained = connection.execute(
+            sa.select(escalation_seals.c.hash).where(escalation_seals.c.seq == start)
+        ).scalar_one_or_none() or ""
+    statement = (
+        sa.select(escalations, escalation_seals.c.seq, escalation_seals.c.hash.label("sealed_hash"))
+        .join(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
+        .where(escalation_seals.c.seq > start)
+        .order_by(escalation_seals.c.seq)
+    )
+    for row in connection.execute(statement).mappings():
+        expected += 1
+        fact = {name: value for name, value in row.items() if name not in ("seq", "sealed_hash")}
+        chained = _hash(chained, expected, fact)
+        if row["seq"] != expected or row["sealed_hash"] != chained:
+            return Verdict(expected - 1, total - expected + 1, expected)
+    return Verdict(expected, total - expected, None)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows to list; empty means all. Warnings (level 0) only when asked for."""
+
+    ticket: str = ""
+    person: str = ""
+    kind: str = ""
+    level: int | None = None
+    after_seq: int | None = None
+    warnings: bool = False
+
+
+def listed(connection: Connection, wanted: Wanted, *, most: int = 200) -> list[dict[str, Any]]:
+    """Return rows of the log, newest first, with number, hash, and whether their notices arrived.
+
+    `delivered` is True when every notice was, False while one is not, None when nobody was to be told.
+    """
+    statement = (
+        sa.select(escalations, escalation_seals.c.seq, escalation_seals.c.hash)
+        .outerjoin(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
+        .order_by(escalations.c.id.desc())
+        .limit(most)
+        .where(*_conditions(wanted))
+    )
+    rows = [dict(row) for row in connection.execute(statement).mappings()]
+    states = _notice_states(connection, [row["report_id"] for row in rows])
+    for row in rows:
+        row["notices"] = states.get((row["report_id"], row["cycle"], row["kind"], row["step"]), [])
+        row["delivered"] = all(state == "delivered" for state in row["notices"]) if row["notices"] else None
+    return rows
+
+
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.ticket:
+        found.append(escalations.c.ticket == wanted.ticket)
+    if wanted.kind:
+        found.append(escalations.c.kind == wanted.kind)
+    if wanted.level is not None:
+        found.append(escalations.c.level == wanted.level)
+    elif not wanted.warnings:
+        found.append(escalations.c.level > 0)
+    if wanted.person:
+        found.append(sa.cast(escalations.c.told, sa.Text).like(f'%"{wanted.person}"%'))
+    if wanted.after_seq is not None:
+        found.append(escalation_seals.c.seq > wanted.after_seq)
+    return found
+
+
+def _notice_states(connection: Connection, report_ids: list[str]) -> dict[tuple[Any, ...], list[str]]:
+    statement = sa.select(
+        deliveries.c.report_id, deliveries.c.cycle, deliveries.c.kind, deliveries.c.step, deliveries.c.state
+    ).where(deliveries.c.report_id.in_(report_ids), deliveries.c.step.is_not(None))
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for report_id, cycle, kind, step, state in connection.execute(statement).tuples():
+        found.setdefault((report_id, cycle, kind, step), []).append(state)
+    return found
+
+
+def _hash(before: str, seq: int, row: dict[str, Any]) -> str:
+    fact = json.dumps(row | {"seq": seq}, sort_keys=True, default=_plain, separators=(",", ":"))
+    return hashlib.sha256((before + fact).encode()).hexdigest()
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat(timespec="microseconds") if hasattr(value, "isoformat") else str(value)

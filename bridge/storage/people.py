@@ -1,0 +1,84 @@
+"""People, their passwords and tokens (only hashes of either)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.reports.people import Person
+from bridge.storage.rows import person_of
+from bridge.storage.tables import people
+
+
+class NoSuchPerson(LookupError):
+    """No active person has this id."""
+
+
+def active(connection: Connection) -> list[Person]:
+    """Return everybody who may be assigned or told, present or not."""
+    rows = connection.execute(sa.select(people).where(people.c.active == 1).order_by(people.c.person_id)).mappings()
+    return [person_of(row) for row in rows]
+
+
+def one(connection: Connection, person_id: str) -> Person:
+    """Return a person.
+
+    Raises:
+        NoSuchPerson: not there, or no longer active.
+    """
+    row = _row(connection, people.c.person_id == person_id)
+    if row is None:
+        raise NoSuchPerson(person_id)
+    return person_of(row)
+
+
+def names(connection: Connection) -> dict[str, str]:
+    """Return the name of everybody who ever was, by id."""
+    return dict(connection.execute(sa.select(people.c.person_id, people.c.name)).tuples().all())
+
+
+def password_hash(connection: Connection, person_id: str) -> str | None:
+    """Return the password hash of an active person, or None."""
+    row = _row(connection, people.c.person_id == person_id)
+    return row["password_hash"] if row else None
+
+
+def by_token(connection: Connection, token_hash: str) -> Person | None:
+    """Return the active person an API token belongs to, or None."""
+    row = _row(connection, people.c.token_hash == token_hash)
+    return person_of(row) if row else None
+
+
+def save(connection: Connection, person: Person) -> None:
+    """Add a person, or change one who is there; password and token stay."""
+    row = vars(person)
+    changed = connection.execute(
+        sa.update(people).where(people.c.person_id == person.person_id).values({**row, "active": 1})
+    )
+    if not changed.rowcount:
+        connection.execute(sa.insert(people), [{**row, "active": 1}])
+
+
+def set_fields(connection: Connection, person_id: str, **values: Any) -> None:
+    """Change single columns (password_hash, token_hash, active).
+
+    Raises:
+        NoSuchPerson: not there.
+    """
+    if not connection.execute(sa.update(people).where(people.c.person_id == person_id).values(values)).rowcount:
+        raise NoSuchPerson(person_id)
+
+
+def set_absence(connection: Connection, person_id: str, since: datetime | None, until: datetime | None) -> None:
+    """Mark a person absent for a span of instants; both None: present again.
+
+    Raises:
+        NoSuchPerson: not there.
+    """
+    set_fields(connection, person_id, absent_from=since, absent_until=until)
+
+
+def _row(connection: Connection, condition: sa.ColumnElement[bool]) -> Mapping[str, Any] | None:
+    return connection.execute(sa.select(people).where(condition, people.c.active == 1)).mappings().first()

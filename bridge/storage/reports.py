@@ -1,0 +1,168 @@
+"""Reports and their obligations: loading, locking, listing."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.reports.clocks import Obligation
+from bridge.reports.report import Report
+from bridge.reports.states import Status
+from bridge.storage.database import Database
+from bridge.storage.rows import obligation_of, report_of
+from bridge.storage.tables import history, obligations, reports
+
+
+class NoSuchReport(LookupError):
+    """No report has this ticket."""
+
+
+def by_ticket(connection: Connection, ticket: str) -> Report:
+    """Return the report of a ticket.
+
+    Raises:
+        NoSuchReport: there is none.
+    """
+    row = connection.execute(sa.select(reports).where(reports.c.ticket == ticket)).mappings().first()
+    if row is None:
+        raise NoSuchReport(ticket)
+    return report_of(row)
+
+
+def by_ids(connection: Connection, report_ids: Collection[str]) -> dict[str, Report]:
+    """Return those of the reports that exist, by id, without locking them."""
+    rows = connection.execute(sa.select(reports).where(reports.c.report_id.in_(report_ids))).mappings()
+    return {row["report_id"]: report_of(row) for row in rows}
+
+
+def lock(database: Database, connection: Connection, report_ids: Collection[str]) -> dict[str, Report]:
+    """Lock reports in the order of their ids and return those that exist."""
+    statement = sa.select(reports).where(reports.c.report_id.in_(report_ids)).order_by(reports.c.report_id)
+    rows = connection.execute(database.for_update(statement)).mappings()
+    return {row["report_id"]: report_of(row) for row in rows}
+
+
+def lock_obligations(
+    database: Database, connection: Connection, report_ids: Collection[str]
+) -> dict[str, list[Obligation]]:
+    """Lock all obligations of reports; whoever locks a report as well does this first.
+
+    Acknowledging and firing lock the same obligation row, so that one of them is always first.
+    """
+    if not report_ids:
+        return {}
+    statement = (
+        sa.select(obligations)
+        .where(obligations.c.report_id.in_(report_ids))
+        .order_by(obligations.c.report_id, obligations.c.kind)
+    )
+    return _by_report(connection.execute(database.for_update(statement)).mappings())
+
+
+def obligations_of(connection: Connection, report_ids: Collection[str]) -> dict[str, list[Obligation]]:
+    """Return the obligations of reports, by report id, without locking them."""
+    statement = sa.select(obligations).where(obligations.c.report_id.in_(report_ids))
+    return _by_report(connection.execute(statement.order_by(obligations.c.kind)).mappings())
+
+
+def claim_due(database: Database, connection: Connection, now: datetime, most: int) -> list[Obligation]:
+    """Lock obligations that are due, oldest first, leaving out what another worker holds."""
+    statement = (
+        sa.select(obligations).where(obligations.c.next_due <= now).order_by(obligations.c.next_due).limit(most)
+    )
+    rows = connection.execute(database.for_update(statement, skip_locked=True)).mappings()
+    return [obligation_of(row) for row in rows]
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """Return when the next obligation falls due, or None."""
+    return connection.execute(sa.select(sa.func.min(obligations.c.next_due))).scalar()
+
+
+def claim_siblings(database: Database, connection: Connection, report_id: str) -> list[Obligation] | None:
+    """Lock all obligations of a report without waiting; None when somebody holds one of them."""
+    statement = sa.select(obligations).where(obligations.c.report_id == report_id)
+    rows = connection.execute(database.for_update(statement, skip_locked=True)).mappings().all()
+    count = connection.execute(
+        sa.select(sa.func.count()).select_from(obligations).where(obligations.c.report_id == report_id)
+    ).scalar_one()
+    return [obligation_of(row) for row in rows] if len(rows) == count else None
+
+
+def open_by_assignee(connection: Connection) -> dict[str, int]:
+    """Return how many open reports lie on each desk, by person id."""
+    statement = (
+        sa.select(reports.c.assignee, sa.func.count())
+        .where(reports.c.status != sa.literal_column("'closed'"), reports.c.assignee.is_not(None))
+        .group_by(reports.c.assignee)
+    )
+    return {assignee: count for assignee, count in connection.execute(statement).tuples() if assignee}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which reports to list; empty means all."""
+
+    status: str = ""
+    assignee: str = ""
+    office: str = ""
+    source: str = ""
+    search: str = ""
+    open_only: bool = False
+
+
+def listed(connection: Connection, wanted: Wanted, *, most: int = 200) -> list[dict[str, Any]]:
+    """Return reports with their obligations, what is due next first, as the inbox and `--json` show them."""
+    soonest = (
+        sa.select(obligations.c.report_id, sa.func.min(obligations.c.deadline_at).label("soonest"))
+        .where(obligations.c.state == "running")
+        .group_by(obligations.c.report_id)
+        .subquery()
+    )
+    statement = (
+        sa.select(reports, soonest.c.soonest)
+        .outerjoin(soonest, soonest.c.report_id == reports.c.report_id)
+        .where(*_conditions(wanted))
+        .order_by(soonest.c.soonest.asc().nulls_last(), reports.c.received_at.desc())
+        .limit(most)
+    )
+    rows = connection.execute(statement).mappings().all()
+    owed = obligations_of(connection, [row["report_id"] for row in rows])
+    return [{**row, "obligations": owed.get(row["report_id"], [])} for row in rows]
+
+
+def counted(connection: Connection, wanted: Wanted) -> dict[str, int]:
+    """Return how many reports there are per status."""
+    statement = sa.select(reports.c.status, sa.func.count()).where(*_conditions(wanted)).group_by(reports.c.status)
+    return {status: count for status, count in connection.execute(statement).tuples()}
+
+
+def history_of(connection: Connection, report_id: str) -> list[dict[str, Any]]:
+    """Return the lines of a report's history, oldest first."""
+    statement = sa.select(history).where(history.c.report_id == report_id).order_by(history.c.id)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _conditions(wanted: Wanted) -> Iterable[sa.ColumnElement[bool]]:
+    for name in ("status", "assignee", "office", "source"):
+        if value := getattr(wanted, name):
+            yield reports.c[name] == value
+    if wanted.open_only:
+        yield reports.c.status != Status.CLOSED
+    if wanted.search:
+        words = f"%{wanted.search.replace('%', '').strip()}%"
+        yield sa.or_(
+            reports.c.ticket.ilike(words), reports.c.title.ilike(words), sa.cast(reports.c.business, sa.Text).ilike(words)
+        )
+
+
+def _by_report(rows: Iterable[sa.RowMapping]) -> dict[str, list[Obligation]]:
+    found: dict[str, list[Obligation]] = {}
+    for row in rows:
+        found.setdefault(row["report_id"], []).append(obligation_of(row))
+    return found
+
+

@@ -1,0 +1,91 @@
+"""Between rows and the dataclasses decisions work on: the same names on both sides."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from bridge.reports.clocks import ClockState, Kind, Obligation, Pause
+from bridge.reports.people import Person, Role
+from bridge.reports.report import Delivery, Escalation, Event, Report
+from bridge.reports.states import Outcome, Status
+
+_REPORT_FIELDS = tuple(f.name for f in fields(Report))
+_OBLIGATION_FIELDS = tuple(f.name for f in fields(Obligation))
+
+
+def report_row(report: Report) -> dict[str, Any]:
+    """Return the row of a report."""
+    return vars(report).copy()
+
+
+def report_of(row: Mapping[str, Any]) -> Report:
+    """Return the report in a row."""
+    values = {name: row[name] for name in _REPORT_FIELDS}
+    values["status"] = Status(values["status"])
+    values["outcome"] = Outcome(values["outcome"]) if values["outcome"] else None
+    for name in ("attachments", "routing", "assigned_before", "missing"):
+        values[name] = tuple(values[name])
+    return Report(**values)
+
+
+def obligation_row(obligation: Obligation) -> dict[str, Any]:
+    """Return the row of an obligation."""
+    row = vars(obligation).copy()
+    row["pauses"] = [
+        {"since": p.since.isoformat(), "until": p.until.isoformat() if p.until else None, "by": p.by, "reason": p.reason}
+        for p in obligation.pauses
+    ]
+    return row
+
+
+def obligation_of(row: Mapping[str, Any]) -> Obligation:
+    """Return the obligation in a row."""
+    values = {name: row[name] for name in _OBLIGATION_FIELDS}
+    values["kind"] = Kind(values["kind"])
+    values["state"] = ClockState(values["state"])
+    values["pauses"] = tuple(
+        Pause(_instant(p["since"]), _instant(p["until"]) if p["until"] else None, p["by"], p["reason"])
+        for p in values["pauses"]
+    )
+    return Obligation(**values)
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """Return the row of a line of history."""
+    return vars(event).copy()
+
+
+def escalation_row(escalation: Escalation) -> dict[str, Any]:
+    """Return the row of a line of the escalation log."""
+    return vars(escalation).copy()
+
+
+def delivery_row(delivery: Delivery) -> dict[str, Any]:
+    """Return the row of a delivery that has not been tried yet."""
+    return {
+        **vars(delivery),
+        "delivery_id": delivery.delivery_id,
+        "state": "pending",
+        "attempts": 0,
+        "next_attempt_at": delivery.created_at,
+    }
+
+
+def person_of(row: Mapping[str, Any]) -> Person:
+    """Return the person in a row."""
+    return Person(
+        person_id=row["person_id"],
+        name=row["name"],
+        role=Role(row["role"]),
+        office=row["office"],
+        email=row["email"],
+        element=row["element"],
+        language=row["language"],
+        absent_from=row["absent_from"],
+        absent_until=row["absent_until"],
+    )
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,303 @@
+"""Every table, in one place; migrations/ brings a database to this shape, and a test holds the two equal."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from bridge.reports.calendars import NaiveDatetime
+from bridge.reports.clocks import ClockState, Kind
+from bridge.reports.people import Role
+from bridge.reports.states import Outcome, Status
+
+
+class Utc(TypeDecorator[datetime]):
+    """An instant: aware in Python, UTC in the database; a naive one is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware datetime into what the database keeps."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise NaiveDatetime(f"{value} has no time zone")
+        # SQLite keeps text without a zone: always UTC, so that text order is time order.
+        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn what the database keeps into an aware datetime in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+# JSONB on PostgreSQL; text with JSON functions on SQLite.
+Json = JSON().with_variant(JSONB(), "postgresql")
+# SQLite counts rows by itself only in a column of type INTEGER.
+Big = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _one_of(column: str, values: Any) -> CheckConstraint:
+    words = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({words})", name=column)
+
+
+def _report_id(**options: Any) -> Column[str]:
+    return Column("report_id", String(36), ForeignKey("reports.report_id"), nullable=False, **options)
+
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("report_id", String(36), primary_key=True),
+    Column("ticket", String(14), nullable=False, unique=True),
+    Column("source", String(64), nullable=False),
+    Column("external_id", String(128), nullable=False),
+    Column("status", String(24), nullable=False),
+    Column("outcome", String(24)),
+    Column("cycle", Integer, nullable=False),
+    Column("office", String(64), nullable=False),
+    Column("assignee", String(64)),
+    Column("assigned_before", Json, nullable=False),
+    Column("policy", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("reporter", Json, nullable=False),
+    Column("business", Json, nullable=False),
+    Column("location", Json, nullable=False),
+    Column("attachments", Json, nullable=False),
+    Column("amount_idr", BigInteger),
+    Column("case_number", Text),
+    Column("missing", Json, nullable=False),
+    Column("routing", Json, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("reported_at", Utc, nullable=False),
+    Column("received_at", Utc, nullable=False),
+    Column("event_at", Utc, nullable=False),
+    _one_of("status", Status),
+    _one_of("outcome", Outcome),
+    CheckConstraint("(status = 'closed') = (outcome IS NOT NULL)", name="closed_has_outcome"),
+    Index("ix_reports_open_by_assignee", "assignee", postgresql_where=text("status <> 'closed'"), sqlite_where=text("status <> 'closed'")),
+    Index("ix_reports_received_at", "received_at"),
+)  # fmt: skip
+
+#: Every authentic webhook, byte for byte, its id remembered for good.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("webhook_id", String(256), primary_key=True),
+    Column("report_id", String(36), index=True),
+    Column("type", String(32)),
+    Column("effect", String(16), nullable=False),
+    Column("happened_at", Utc),
+    Column("received_at", Utc, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+#: The timers: one row per (report, kind). `next_due` is the only clock there is.
+obligations = Table(
+    "obligations",
+    metadata,
+    _report_id(primary_key=True),
+    Column("kind", String(24), primary_key=True),
+    Column("cycle", Integer, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("next_due", Utc),
+    Column("deadline_at", Utc, nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("pauses", Json, nullable=False),
+    Column("policy_version", String(64), nullable=False),
+    Column("calendar_version", String(96), nullable=False),
+    Column("ended_at", Utc),
+    Column("ended_by", String(96)),
+    _one_of("kind", Kind),
+    _one_of("state", ClockState),
+    CheckConstraint("next_due IS NULL OR state = 'running'", name="only_running_is_due"),
+    Index("ix_obligations_due", "next_due", postgresql_where=text("next_due IS NOT NULL"), sqlite_where=text("next_due IS NOT NULL")),
+)  # fmt: skip
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    _report_id(),
+    Column("cycle", Integer, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("actor", String(96), nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("data", Json, nullable=False),
+    Index("ix_history_report_id", "report_id", "id"),
+)
+
+#: The escalation log: append-only, one row per step that fired.
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    _report_id(),
+    Column("ticket", String(14), nullable=False),
+    Column("kind", String(24), nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("due_at", Utc, nullable=False),
+    Column("fired_at", Utc, nullable=False),
+    Column("lateness_s", Float, nullable=False),
+    Column("held_by", String(64)),
+    Column("target", String(96), nullable=False),
+    Column("told", Json, nullable=False),
+    Column("did", String(16), nullable=False),
+    Column("policy_version", String(64), nullable=False),
+    Column("calendar_version", String(96), nullable=False),
+    UniqueConstraint("report_id", "kind", "cycle", "step", name="uq_escalations_once"),
+)
+
+#: The hash chain over the log, written in order after the rows: workers never queue behind it.
+escalation_seals = Table(
+    "escalation_seals",
+    metadata,
+    Column("seq", Big, primary_key=True, autoincrement=False),
+    Column("escalation_id", Big, ForeignKey("escalations.id"), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("delivery_id", String(36), primary_key=True),
+    Column("dedupe_key", Text, nullable=False, unique=True),
+    _report_id(),
+    Column("ticket", String(14), nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("purpose", String(12), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("kind", String(24)),
+    Column("step", Integer),
+    Column("channel", String(16), nullable=False),
+    Column("recipient", String(64), nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Utc),
+    Column("lease_until", Utc),
+    Column("last_error", Text),
+    Column("created_at", Utc, nullable=False),
+    Column("finished_at", Utc),
+    _one_of("state", ("pending", "sending", "delivered", "failed", "given_up", "suppressed")),
+    Index("ix_deliveries_report_id", "report_id"),
+    Index("ix_deliveries_open", "next_attempt_at", postgresql_where=text("finished_at IS NULL"), sqlite_where=text("finished_at IS NULL")),
+)  # fmt: skip
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("delivery_id", String(36), ForeignKey("deliveries.delivery_id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("duration_ms", Integer),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Text),
+)
+
+#: Messages that must leave: deleted when the queue has confirmed them.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("type", String(32), nullable=False),
+    Column("data", Json, nullable=False),
+    Column("available_at", Utc, nullable=False),
+    Index("ix_outbox_available_at", "available_at", "id"),
+)
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("source", String(64), nullable=False),
+    Column("webhook_id", String(256), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("why", String(16), nullable=False),
+    Column("reasons", Json, nullable=False),
+    Column("received_at", Utc, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    _one_of("why", ("invalid", "id_reused", "dead_letter")),
+    _one_of("state", ("waiting", "released", "discarded")),
+    UniqueConstraint("source", "webhook_id", "sha256", name="uq_set_aside_once"),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("person_id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("office", String(64), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("element", String(16), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("absent_from", Utc),
+    Column("absent_until", Utc),
+    Column("password_hash", Text),
+    Column("token_hash", String(64), unique=True),
+    Column("active", Integer, nullable=False),
+    _one_of("role", Role),
+)
+
+#: Policies and calendars by version: a running clock keeps the ones it was started with.
+versions = Table(
+    "versions",
+    metadata,
+    Column("version", String(96), primary_key=True),
+    Column("what", String(12), nullable=False),
+    Column("definition", Json, nullable=False),
+    Column("first_used_at", Utc, nullable=False),
+)
+
+#: A line per running step: what the pages' banner and the doctor read.
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker", String(96), primary_key=True),
+    Column("step", String(24), nullable=False),
+    Column("seen_at", Utc, nullable=False),
+)

@@ -1,0 +1,65 @@
+"""Webhooks as they came, byte for byte, their ids remembered for good; and those set aside for a person."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.storage.database import Database
+from bridge.storage.tables import set_aside, webhooks
+
+
+def known(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the sha256 of each (source, webhook_id) that was seen before."""
+    wanted_ids = [webhook_id for _, webhook_id in keys]
+    statement = sa.select(webhooks.c.source, webhooks.c.webhook_id, webhooks.c.sha256).where(
+        webhooks.c.webhook_id.in_(wanted_ids)
+    )
+    rows = connection.execute(statement).tuples()
+    return {(source, webhook_id): sha256 for source, webhook_id, sha256 in rows}
+
+
+def waiting(connection: Connection, report_ids: Collection[str]) -> list[dict[str, Any]]:
+    """Return the events that came before their report, oldest first."""
+    if not report_ids:
+        return []
+    statement = (
+        sa.select(webhooks)
+        .where(webhooks.c.report_id.in_(report_ids), webhooks.c.effect == "waiting")
+        .order_by(webhooks.c.happened_at)
+    )
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def remember(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep webhooks; raises Conflict (from the transaction) when an id was taken meanwhile."""
+    if rows:
+        connection.execute(sa.insert(webhooks), list(rows))
+
+
+def settle_waiting(connection: Connection, report_ids: Collection[str], effect: str) -> None:
+    """Say what became of the events that had waited for these reports."""
+    if report_ids:
+        statement = sa.update(webhooks).where(webhooks.c.report_id.in_(report_ids), webhooks.c.effect == "waiting")
+        connection.execute(statement.values(effect=effect))
+
+
+def put_aside(database: Database, connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Keep what a person must look at; the same thing set aside twice is one line."""
+    database.insert_new(connection, set_aside, [{"state": "waiting", **row} for row in rows])
+
+
+def aside(connection: Connection, state: str = "waiting", *, most: int = 500) -> list[dict[str, Any]]:
+    """Return what lies aside, oldest first, without the bodies."""
+    columns = [c for c in set_aside.c if c.name != "body"]
+    statement = sa.select(*columns).order_by(set_aside.c.id).limit(most)
+    if state:
+        statement = statement.where(set_aside.c.state == state)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def aside_one(connection: Connection, set_aside_id: int) -> dict[str, Any] | None:
+    """Return one thing set aside, with its body, or None."""
+    row = connection.execute(sa.select(set_aside).where(set_aside.c.id == set_aside_id)).mappings().first()
+    return dict(row) if row else None

@@ -1,0 +1,92 @@
+"""Words people read, in Indonesian and English, and dates as people there write them. docs/glossary.md explains."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
+
+ZONE = ZoneInfo("Asia/Jakarta")
+LANGUAGES = ("id", "en")
+
+#: word -> (Indonesian, English)
+WORDS: dict[str, tuple[str, str]] = {
+    # clocks
+    "acknowledge": ("tanggapan pertama", "acknowledgement"),
+    "triage": ("penelaahan", "triage"),
+    "completion": ("kelengkapan dari konsumen", "completion by the consumer"),
+    "summons": ("pemanggilan pelaku usaha", "summons to the business"),
+    "first_hearing": ("sidang pertama", "first hearing"),
+    "decision": ("putusan", "decision"),
+    # roles and rungs
+    "officer": ("Anggota", "Member"),
+    "secretariat": ("Sekretariat", "Secretariat"),
+    "chair": ("Ketua BPSK", "Chair of BPSK"),
+    "dinas_head": ("Kepala Dinas", "Head of the Dinas"),
+    "admin": ("Admin kota", "City admin"),
+    "next_member": ("anggota berikutnya", "the next member"),
+    "assignee": ("petugas yang memegang", "the assignee"),
+    "citizen": ("konsumen", "the consumer"),
+    # what a step did
+    "warn": ("diingatkan", "warned"),
+    "notify": ("diberitahu", "notified"),
+    "reassign": ("dialihkan", "reassigned"),
+    "both": ("diberitahu dan dialihkan", "notified and reassigned"),
+    "close": ("ditutup", "closed"),
+    "no_target": ("tidak ada orang; naik langsung", "nobody there; went on at once"),
+    # moves and events
+    "ask_completion": ("Minta kelengkapan", "Ask for completion"),
+    "resume": ("Lanjutkan", "Resume"),
+    "register": ("Daftarkan sebagai perkara", "Register as a case"),
+    "reopen": ("Buka kembali", "Reopen"),
+    "withdraw": ("Dicabut pelapor", "Withdrawn"),
+    "received": ("Laporan diterima", "Report received"),
+    "routed": ("Diteruskan dan ditugaskan", "Routed and assigned"),
+    "reassigned": ("Berganti petugas", "Reassigned"),
+    "amended": ("Pelapor memperbarui laporan", "Amended by the reporter"),
+    "late_event": ("Kabar lama dari aplikasi kota, dicatat saja", "Late event from the city app, noted only"),
+    "clock_stuck": ("Jam tidak dapat dihitung", "A clock could not be computed"),
+    "new_report": ("Laporan baru untuk Anda", "A new report for you"),
+    "escalation": ("Eskalasi", "Escalation"),
+    "warning": ("Peringatan tenggat", "Deadline warning"),
+    "withdrawn": ("Laporan dicabut", "Report withdrawn"),
+    "status_changed": ("Kabar ke aplikasi kota", "Status to the city app"),
+    # states of a delivery
+    "pending": ("menunggu dikirim", "pending"),
+    "sending": ("sedang dikirim", "sending"),
+    "delivered": ("terkirim", "delivered"),
+    "failed": ("gagal, akan diulang", "failed, will be retried"),
+    "given_up": ("menyerah", "given up"),
+    "suppressed": ("tidak perlu lagi", "no longer needed"),
+    # states of a clock
+    "running": ("berjalan", "running"),
+    "paused": ("berhenti sementara", "paused"),
+    "met": ("terpenuhi", "met"),
+    "cancelled": ("gugur", "cancelled"),
+}
+
+
+def say(word: str, language: str = "id") -> str:
+    """Return a word in a language; one without translation is returned as it is."""
+    both = WORDS.get(word)
+    return both[language == "en"] if both else word
+
+
+def when(at: datetime, language: str = "id") -> str:
+    """Return an instant as people in Jakarta write it: `Senin, 24 Nov 2026 10.12 WIB`."""
+    local = at.astimezone(ZONE)
+    text = format_datetime(local, "EEEE, d MMM y HH.mm" if language == "id" else "EEEE, d MMM y HH:mm", locale=language)
+    return f"{text} WIB"
+
+
+def time_of_day(at: datetime, language: str = "id") -> str:
+    """Return day, month and time, without the year."""
+    return format_datetime(at.astimezone(ZONE), "d MMM HH.mm" if language == "id" else "d MMM HH:mm", locale=language)
+
+
+def length(seconds: float, language: str = "id") -> str:
+    """Return a length of working or wall-clock time in the two largest units: `1 j 20 m`, `2 j`, `45 d`."""
+    hours, minutes, rest = int(seconds // 3600), int(seconds % 3600 // 60), int(seconds % 60)
+    letters = ("j", "m", "d") if language == "id" else ("h", "m", "s")
+    parts = [(hours, letters[0]), (minutes, letters[1]), (rest if not hours else 0, letters[2])]
+    shown = [f"{number} {letter}" for number, letter in parts if number][:2]
+    return " ".join(shown) or f"0 {letters[2]}"

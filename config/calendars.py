@@ -1,0 +1,109 @@
+"""From `calendars/*.toml` and the holidays library to a WorkingCalendar, named by a hash of its content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import holidays
+
+from bridge.reports.calendars import Hours, Period, WorkingCalendar
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class BadHours(ValueError):
+    """Opening hours that cannot be read."""
+
+
+def build_calendar(name: str, content: Mapping[str, Any]) -> WorkingCalendar:
+    """Return the calendar a checked file describes: library days off, then our dated overrides above them.
+
+    Raises:
+        BadHours: a stretch of hours is not `07:30-12:00`, or they overlap.
+        NoWorkingTime: no hours at all.
+    """
+    week = _week(content["hours"])
+    days_off = _proposed(content)
+    for override in content["override"]:
+        if override["off"]:
+            days_off[override["date"]] = override["source"]
+        else:
+            days_off.pop(override["date"], None)
+    periods = tuple(
+        Period(period["first"], period["last"], _week(period["hours"]), period["name"]) for period in content["period"]
+    )
+    unnamed = WorkingCalendar(name, "", content["zone"], week, days_off, periods)
+    return calendar_from(name, definition_of(unnamed))
+
+
+def definition_of(calendar: WorkingCalendar) -> dict[str, Any]:
+    """Return the calendar as plain JSON values, for the store of versions."""
+    return {
+        "zone": calendar.zone,
+        "week": calendar.week,
+        "days_off": {day.isoformat(): why for day, why in sorted(calendar.days_off.items())},
+        "periods": [
+            {"first": p.first_on.isoformat(), "last": p.last_on.isoformat(), "week": p.week, "name": p.name}
+            for p in calendar.periods
+        ],
+    }
+
+
+def calendar_from(name: str, definition: Mapping[str, Any], version: str = "") -> WorkingCalendar:
+    """Read what `definition_of` gave; without a version, name it by its content."""
+    return WorkingCalendar(
+        name=name,
+        version=version or version_of(name, definition),
+        zone=definition["zone"],
+        week=_tuples(definition["week"]),
+        days_off={date.fromisoformat(day): why for day, why in definition["days_off"].items()},
+        periods=tuple(
+            Period(date.fromisoformat(p["first"]), date.fromisoformat(p["last"]), _tuples(p["week"]), p["name"])
+            for p in definition["periods"]
+        ),
+    )
+
+
+def version_of(name: str, definition: Mapping[str, Any]) -> str:
+    """Return `<name>@<ten hex digits>` of the content: the same content has the same name everywhere."""
+    content = json.dumps(definition, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"{name}@{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+
+
+def _proposed(content: Mapping[str, Any]) -> dict[date, str]:
+    if not content["holidays"]:
+        return {}
+    # Without `government` the library leaves joint leave (cuti bersama) out: up to 11 days a year.
+    categories = ("public", "government") if content["joint_leave"] else ("public",)
+    first, last = content["years"]
+    days = holidays.country_holidays(
+        content["holidays"], years=range(first, last + 1), categories=categories, language="id"
+    )
+    return dict(days.items())
+
+
+def _week(hours: Mapping[str, list[str]]) -> tuple[Hours, ...]:
+    return tuple(tuple(_stretch(text) for text in _in_order(hours.get(day, []), day)) for day in DAYS)
+
+
+def _in_order(texts: list[str], day: str) -> list[str]:
+    stretches = [_stretch(text) for text in texts]
+    if any(before[1] > after[0] for before, after in zip(stretches, stretches[1:], strict=False)):
+        raise BadHours(f"{day}: stretches overlap or are out of order: {', '.join(texts)}")
+    return texts
+
+
+def _stretch(text: str) -> tuple[int, int]:
+    try:
+        start, end = (int(hour) * 60 + int(minute) for hour, minute in (p.split(":") for p in text.split("-")))
+    except ValueError as error:
+        raise BadHours(f"{text!r} is not a stretch of hours like '07:30-12:00'") from error
+    if not 0 <= start < end <= 1440:
+        raise BadHours(f"{text!r} must start before it ends, within 00:00 and 24:00")
+    return start, end
+
+
+def _tuples(week: Any) -> tuple[Hours, ...]:
+    return tuple(tuple((start, end) for start, end in day) for day in week)

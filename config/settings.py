@@ -1,0 +1,197 @@
+"""The environment, read once into a frozen `Settings`; every fault is told at once."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+HERE = Path(__file__).parent
+
+#: A signing key below this is refused (Standard Webhooks: 24 to 64 bytes).
+LEAST_KEY_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable: `bridge settings` prints this, and a test holds the documentation to it."""
+
+    name: str
+    meaning: str
+    default: str
+    unit: str = ""
+    secret: bool = False
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("BRIDGE_DATABASE_URL", "where facts are kept; postgresql://… or sqlite:///…", "SQLite in the data folder", "URL"),
+    Setting("BRIDGE_BROKER_URL", "the queue; amqp://… or embedded:///path", "embedded, in the data folder", "URL"),
+    Setting("BRIDGE_DATA_DIR", "embedded database and queue, made keys, mail as files", "var/", "folder"),
+    Setting("BRIDGE_CONFIG_DIR", "sources, offices, routing, policies, calendars", "config/", "folder"),
+    Setting("BRIDGE_LISTEN", "address the web side listens on", "127.0.0.1:8311", "host:port"),
+    Setting("BRIDGE_PUBLIC_URL", "how the outside reaches us; goes into links", "http:// and the listen address", "URL"),
+    Setting("BRIDGE_SECRET_KEY", "signs logins and one-click links", "made once into the data folder", "24+ bytes", secret=True),
+    Setting("BRIDGE_TICKET_KEY", "makes tickets unguessable; never change it", "made once into the data folder", "24+ bytes", secret=True),
+    Setting("BRIDGE_SMTP_URL", "mail server; smtp://user:password@host:587 or smtps://…", "mail is written as .eml files", "URL", secret=True),
+    Setting("BRIDGE_MAIL_FROM", "sender of notices", "jembatan@localhost", "address"),
+    Setting("BRIDGE_LOG", "text for people, json for machines", "text"),
+    Setting("BRIDGE_HEARTBEAT_URL", "pinged while the watcher of clocks is well", "none", "URL"),
+    Setting("BRIDGE_RECEIVER_WORKERS", "processes of `bridge receive`", "2"),
+)  # fmt: skip
+
+
+class BadSettings(Exception):
+    """The environment or a configuration file cannot be used; `faults` lists everything that is wrong."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(f"  - {fault}" for fault in faults))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of this process. URLs are complete, folders absolute, keys at least 24 bytes."""
+
+    database_url: str
+    broker_url: str
+    data_dir: Path
+    config_dir: Path
+    listen_host: str
+    listen_port: int
+    public_url: str
+    secret_key: bytes
+    ticket_key: bytes
+    smtp_url: str
+    mail_from: str
+    log: str
+    heartbeat_url: str
+    receiver_workers: int
+
+    @property
+    def embedded(self) -> bool:
+        """Tell whether the queue is the embedded one."""
+        return self.broker_url.startswith("embedded:")
+
+
+class Environment:
+    """Typed reading of variables; faults are collected, not raised one by one. `X_FILE` names a file with X."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return the variable, else the content of the file `<name>_FILE` names, else the default."""
+        value, file = self._variables.get(name, ""), self._variables.get(f"{name}_FILE", "")
+        if value and file:
+            self.faults.append(f"{name}: both {name} and {name}_FILE are set; keep one")
+        if value or not file:
+            return value or default
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            self.faults.append(f"{name}_FILE: cannot read {file}: {error}")
+            return default
+
+    def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
+        """Return a URL of one of the schemes."""
+        value = self.text(name, default)
+        if value and urlsplit(value).scheme not in schemes:
+            self.faults.append(f"{name}: must begin with {' or '.join(s + '://' for s in schemes)}")
+        return value
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """Return a whole number within bounds."""
+        value = self.text(name, str(default))
+        if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+            self.faults.append(f"{name}: {value!r} is not a whole number from {least} to {most}")
+            return default
+        return int(value)
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        """Return one of the choices."""
+        value = self.text(name, default)
+        if value not in choices:
+            self.faults.append(f"{name}: {value!r} is not one of {', '.join(choices)}")
+            return default
+        return value
+
+    def key(self, name: str, made: Callable[[], str] | None) -> bytes:
+        """Return a secret of at least 24 bytes; unset, `made` makes or finds one, or it is a fault."""
+        value = self.text(name)
+        if not value and made is not None:
+            value = made()
+        if len(value.encode()) < LEAST_KEY_BYTES:
+            say = "is shorter than" if value else "is not set; it needs at least"
+            self.faults.append(
+                f"{name}: {say} {LEAST_KEY_BYTES} bytes; make one with: python3 -c "
+                '"import secrets; print(secrets.token_urlsafe(32))"'
+            )
+        return value.encode()
+
+
+def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Raises:
+        BadSettings: with every fault.
+    """
+    env = Environment(os.environ if variables is None else variables)
+    data_dir = Path(env.text("BRIDGE_DATA_DIR", "var")).absolute()
+    host, port = _listen(env)
+    broker_url = env.url("BRIDGE_BROKER_URL", f"embedded://{data_dir}/queue.sqlite3", ("amqp", "amqps", "embedded"))
+    database_url = env.url(
+        "BRIDGE_DATABASE_URL",
+        f"sqlite:///{data_dir}/bridge.sqlite3",
+        ("postgresql", "postgresql+psycopg", "sqlite"),
+    )
+    # Several machines must share the keys, so only the all-in-one kind may make its own.
+    embedded = broker_url.startswith("embedded:")
+    settings = Settings(
+        # SQLAlchemy 2.1 reads postgresql:// as psycopg 3, but earlier ones did not: be explicit.
+        database_url=database_url.replace("postgresql://", "postgresql+psycopg://", 1),
+        broker_url=broker_url,
+        data_dir=data_dir,
+        config_dir=Path(env.text("BRIDGE_CONFIG_DIR", str(HERE))).absolute(),
+        listen_host=host,
+        listen_port=port,
+        public_url=env.url("BRIDGE_PUBLIC_URL", f"http://{host}:{port}", ("http", "https")).rstrip("/"),
+        secret_key=env.key("BRIDGE_SECRET_KEY", (lambda: _kept_key(data_dir, "secret-key")) if embedded else None),
+        ticket_key=env.key("BRIDGE_TICKET_KEY", (lambda: _kept_key(data_dir, "ticket-key")) if embedded else None),
+        smtp_url=env.url("BRIDGE_SMTP_URL", "", ("smtp", "smtps")),
+        mail_from=env.text("BRIDGE_MAIL_FROM", "jembatan@localhost"),
+        log=env.choice("BRIDGE_LOG", "text", ("text", "json")),
+        heartbeat_url=env.url("BRIDGE_HEARTBEAT_URL", "", ("http", "https")),
+        receiver_workers=env.number("BRIDGE_RECEIVER_WORKERS", 2, 1, 64),
+    )
+    if env.faults:
+        raise BadSettings(env.faults)
+    return settings
+
+
+def _listen(env: Environment) -> tuple[str, int]:
+    value = env.text("BRIDGE_LISTEN", "127.0.0.1:8311")
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        env.faults.append(f"BRIDGE_LISTEN: {value!r} is not host:port, like 127.0.0.1:8311")
+        return "127.0.0.1", 8311
+    return host, int(port)
+
+
+def _kept_key(data_dir: Path, name: str) -> str:
+    """Return the key kept in the data folder, making it the first time; two processes at once agree."""
+    path = data_dir / name
+    data_dir.mkdir(parents=True, exist_ok=True)
+    draft = data_dir / f".{name}.{secrets.token_hex(4)}"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # made before, or by another process a moment ago: that one counts
+    finally:
+        draft.unlink()
+    return path.read_text(encoding="ascii")

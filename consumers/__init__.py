@@ -1,0 +1,1 @@
+"""ACTIONS: a file per step, named by what it does. `ls` reads as a report's journey."""

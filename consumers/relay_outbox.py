@@ -1,0 +1,69 @@
+"""Step 2: messages leave the outbox for the queue, in order, deleted once the queue has confirmed them.
+
+A crash between confirm and delete repeats messages; every consumer knows repeats.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from bridge.broker.messages import Message
+from bridge.broker.publisher import Publisher
+from bridge.storage import outbox
+from bridge.storage.database import Database, Wakeups
+
+#: Longest wait between two looks, in seconds; a wake-up from the database usually comes first.
+POLL_S = 1.0
+
+
+class RelayOutbox:
+    """Relay what is due; several relays share the work without waiting for each other."""
+
+    most = 200
+
+    def __init__(self, database: Database, publisher: Publisher) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._wakeups = Wakeups(database)
+
+    def turn(self) -> None:
+        """Relay until nothing is due, then wait for more."""
+        while self.relay() == self.most:
+            pass
+        self._wakeups.wait(self._idle_s())
+
+    def relay(self) -> int:
+        """Publish one batch and delete it; returns how many messages left.
+
+        Raises:
+            NotDurable: the queue did not confirm; they stay.
+        """
+        if self._database.is_sqlite:
+            return self._relay_unlocked()
+        with self._database.write() as connection:
+            rows = outbox.claim(self._database, connection, self._database.now(connection), self.most)
+            self._publish(rows)
+            outbox.forget(connection, [row["id"] for row in rows])
+        return len(rows)
+
+    def _relay_unlocked(self) -> int:
+        # SQLite has one writer for the whole file: nobody should wait for it while we wait for the queue.
+        with self._database.read() as connection:
+            rows = outbox.claim(self._database, connection, self._database.now(connection), self.most)
+        if rows:
+            self._publish(rows)
+            with self._database.write() as connection:
+                outbox.forget(connection, [row["id"] for row in rows])
+        return len(rows)
+
+    def _publish(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._publisher.publish([Message(row["type"], row["data"]) for row in rows], timeout_s=10)
+
+    def _idle_s(self) -> float:
+        with self._database.read() as connection:
+            due_at, now = outbox.next_at(connection), self._database.now(connection)
+        return min(POLL_S, _until(due_at, now)) if due_at else POLL_S
+
+
+def _until(due_at: datetime, now: datetime) -> float:
+    return max(0.001, (due_at - now).total_seconds())

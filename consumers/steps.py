@@ -1,0 +1,66 @@
+"""The steps by name, as `bridge work STEP…` starts them: a thread or more each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from bridge.broker.topology import ROUTES
+from bridge.service import Service
+from bridge.storage.database import DatabaseAway
+from bridge.storage.migrate import NotMigrated, check
+from consumers.notify_office import NotifyOffice
+from consumers.relay_outbox import RelayOutbox
+from consumers.report_back import ReportBack
+from consumers.runtime import DeadLetterWorker, LoopWorker, QueueWorker, Step, keep_trying
+from consumers.set_aside import SetAside
+from consumers.take_in import TakeIn
+from consumers.watch_clocks import WatchClocks
+
+#: Mail servers and city apps are slow compared to us: several are told at a time.
+_TELLERS = 4
+
+
+def make_steps(
+    service: Service, stop: threading.Event, names: Sequence[str]
+) -> dict[str, list[Callable[[], None]]]:
+    """Return these steps by name with the functions their threads run."""
+    database, rules, settings = service.database, service.rules, service.settings
+    def fed(name: str, step: Step) -> Callable[[], None]:
+        queues = [route.queue for route in ROUTES if route.step == name]
+        return QueueWorker(settings.broker_url, queues, step, stop).run
+
+    def loop(name: str, turn: Callable[[], None]) -> Callable[[], None]:
+        return LoopWorker(name, turn, stop).run
+
+    def notify_office() -> NotifyOffice:
+        return NotifyOffice(database, rules, service.new_mailer(), service.links, settings.mail_from)
+
+    tellers = range(1 if settings.embedded else _TELLERS)
+    dead = [route.dead for route in ROUTES]
+    make: dict[str, Callable[[], list[Callable[[], None]]]] = {
+        "take_in": lambda: [fed("take_in", TakeIn(database, rules, settings.ticket_key))],
+        "relay_outbox": lambda: [loop("relay_outbox", RelayOutbox(database, service.publisher).turn)],
+        "notify_office": lambda: [fed("notify_office", notify_office()) for _ in tellers],
+        "watch_clocks": lambda: [loop("watch_clocks", WatchClocks(database, rules).turn)],
+        "report_back": lambda: [
+            fed("report_back", ReportBack(database, service.new_cities(), service.links)) for _ in tellers
+        ],
+        "set_aside": lambda: [DeadLetterWorker(settings.broker_url, dead, SetAside(database), stop).run],
+    }
+    return {name: make[name]() for name in names}
+
+
+#: In the order of a report's way.
+STEPS = ("take_in", "relay_outbox", "notify_office", "watch_clocks", "report_back", "set_aside")
+
+
+def prepare(service: Service, stop: threading.Event) -> None:
+    """Wait, with a clear line, until the database is there and has the schema this version needs."""
+
+    def ready() -> None:
+        check(service.database)
+        service.rules.prepare()
+
+    keep_trying(stop, "database", (DatabaseAway, NotMigrated), ready)
+

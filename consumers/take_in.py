@@ -1,0 +1,224 @@
+"""Step 1: webhooks from the intake queue become reports: stored, routed, assigned, their clocks opened.
+
+Takes `webhook.received` and `webhook.batch`; leaves, in one transaction for the whole batch, the webhook as it
+came, the report, its obligations, history, and notices and callbacks in the outbox.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy.engine import Connection
+
+from bridge.strict_json import NotJson, loads
+from bridge.reports.clocks import Obligation
+from bridge.reports.escalation import Desk
+from bridge.reports.intake import CityEvent, Effect, EventType, existing_report, new_report
+from bridge.reports.report import Changes, Report
+from bridge.reports.tickets import report_id_for, ticket_for
+from bridge.rules import Rules
+from bridge.storage import people, webhooks
+from bridge.storage import reports as stored
+from bridge.storage.changes import write
+from bridge.storage.database import Database
+from schemas.city import NotAReport, load_event
+from schemas.messages import body_bytes
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One authentic webhook out of the queue; `event` is None and `problems` are not empty if it is no report."""
+
+    source: str
+    webhook_id: str
+    received_at: datetime
+    sha256: str
+    body: bytes
+    event: CityEvent | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return what an arrival is known by for good."""
+        return self.source, self.webhook_id
+
+
+@dataclass
+class _Batch:
+    """One transaction's work: what is there, what was decided."""
+
+    connection: Connection
+    now: datetime
+    reports: dict[str, Report]
+    obligations: dict[str, list[Obligation]]
+    waiting: dict[str, list[CityEvent]]
+    desk: Desk
+    open_reports: dict[str, int]  # the same numbers the desk holds, counted on within the batch
+    changes: Changes = field(default_factory=Changes)
+    remembered: list[dict[str, Any]] = field(default_factory=list)
+    aside: list[dict[str, Any]] = field(default_factory=list)
+    settled: set[str] = field(default_factory=set)  # reports created here, so that what waited for them is applied
+
+
+class TakeIn:
+    """Take in webhooks, up to `most` messages in one transaction."""
+
+    most = 100
+
+    def __init__(self, database: Database, rules: Rules, ticket_key: bytes) -> None:
+        self._database = database
+        self._rules = rules
+        self._ticket_key = ticket_key
+
+    def handle(self, messages: Sequence[dict[str, Any]]) -> None:
+        """Take in all webhooks of these messages, or none; what came before changes nothing."""
+        arrivals = [self._checked(item, body_bytes(item)) for message in messages for item in _items(message)]
+        self._rules.deciding(lambda: self._take_in(arrivals))
+
+    def _checked(self, item: dict[str, Any], body: bytes) -> Arrival:
+        bare = Arrival(item["source"], item["webhook_id"], item["received_at"], item["sha256"], body)
+        try:
+            checked = load_event(loads(body))
+        except NotJson as fault:
+            return replace(bare, problems=(str(fault),))
+        except NotAReport as fault:
+            return replace(bare, problems=tuple(fault.problems))
+        external_id = checked["data"]["id"]
+        event = CityEvent(
+            source=bare.source,
+            type=EventType(checked["type"]),
+            external_id=external_id,
+            report_id=report_id_for(bare.source, external_id),
+            ticket=ticket_for(self._ticket_key, bare.source, external_id),
+            webhook_id=bare.webhook_id,
+            happened_at=checked["timestamp"],
+            received_at=bare.received_at,
+            data=checked["data"],
+        )
+        return replace(bare, event=event)
+
+    def _take_in(self, arrivals: Sequence[Arrival]) -> None:
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            fresh, aside = self._sorted_out(connection, arrivals)
+            events = [a.event for a in fresh if a.event]
+            batch = self._load(connection, events, now)
+            batch.aside = aside
+            for arrival in fresh:
+                self._decide(batch, arrival)
+            self._write(batch)
+        log.info("taken_in", webhooks=len(arrivals), reports=len(batch.changes.new_reports), aside=len(batch.aside))
+
+    def _sorted_out(
+        self, connection: Connection, arrivals: Sequence[Arrival]
+    ) -> tuple[list[Arrival], list[dict[str, Any]]]:
+        """Return (arrivals never seen before, rows for ids that came again with another body)."""
+        seen = webhooks.known(connection, [arrival.key for arrival in arrivals])
+        fresh: list[Arrival] = []
+        aside: list[dict[str, Any]] = []
+        for arrival in arrivals:
+            before = seen.get(arrival.key)
+            if before is None:
+                seen[arrival.key] = arrival.sha256
+                fresh.append(arrival)
+            elif before != arrival.sha256:
+                log.error("webhook_id_reused", source=arrival.source, webhook_id=arrival.webhook_id)
+                aside.append(_aside(arrival, "id_reused", ["this webhook-id came before with another body"]))
+        return fresh, aside
+
+    def _load(self, connection: Connection, events: Sequence[CityEvent], now: datetime) -> _Batch:
+        ids = {event.report_id for event in events}
+        withdrawn = {event.report_id for event in events if event.type is EventType.WITHDRAWN}
+        # Withdrawing ends clocks, so their rows are locked too, and first: the order everybody keeps.
+        owed = stored.lock_obligations(self._database, connection, withdrawn)
+        known = stored.lock(self._database, connection, ids)
+        waiting: dict[str, list[CityEvent]] = {}
+        for row in webhooks.waiting(connection, ids - known.keys()):
+            if earlier := self._checked(row, row["body"]).event:
+                waiting.setdefault(earlier.report_id, []).append(earlier)
+        open_reports = stored.open_by_assignee(connection)
+        desk = Desk(people.active(connection), open_reports)
+        return _Batch(connection, now, known, owed, waiting, desk, open_reports)
+
+    def _decide(self, batch: _Batch, arrival: Arrival) -> None:
+        event = arrival.event
+        if event is None:
+            batch.aside.append(_aside(arrival, "invalid", list(arrival.problems)))
+            batch.remembered.append(_remembered(arrival, "set_aside"))
+            return
+        batch.remembered.append(_remembered(arrival, self._effect(batch, event)))
+
+    def _effect(self, batch: _Batch, event: CityEvent) -> Effect:
+        book, now = self._rules.book, batch.now
+        report = batch.reports.get(event.report_id)
+        if report is not None:
+            owed = batch.obligations.get(event.report_id, [])
+            changes, effect = existing_report(event, report, owed, book, now=now)
+        elif event.type is EventType.SUBMITTED:
+            waiting = batch.waiting.pop(event.report_id, [])
+            changes, effect = new_report(event, waiting, book, batch.desk, now=now), Effect.CREATED
+            batch.settled.add(event.report_id)
+        else:
+            batch.waiting.setdefault(event.report_id, []).append(event)
+            return Effect.WAITING
+        self._keep(batch, event.report_id, changes)
+        return effect
+
+    def _keep(self, batch: _Batch, report_id: str, changes: Changes) -> None:
+        """Let the next event of this batch see what this one changed."""
+        for report in (*changes.new_reports, *changes.reports.values()):
+            batch.reports[report_id] = report
+        for report in changes.new_reports:
+            if report.assignee:
+                batch.open_reports[report.assignee] = batch.open_reports.get(report.assignee, 0) + 1
+        by_kind = {o.kind: o for o in batch.obligations.get(report_id, [])}
+        by_kind |= {o.kind: o for o in (*changes.new_obligations, *changes.obligations)}
+        batch.obligations[report_id] = list(by_kind.values())
+        batch.changes.add(changes)
+
+    def _write(self, batch: _Batch) -> None:
+        write(self._database, batch.connection, batch.changes)
+        webhooks.settle_waiting(batch.connection, batch.settled, "applied")
+        for row in batch.remembered:
+            if row["effect"] == Effect.WAITING and row["report_id"] in batch.settled:
+                row["effect"] = "applied"
+        webhooks.remember(batch.connection, batch.remembered)
+        webhooks.put_aside(self._database, batch.connection, batch.aside)
+
+
+def _items(message: dict[str, Any]) -> list[dict[str, Any]]:
+    if message["type"] == "webhook.batch":
+        items: list[dict[str, Any]] = message["data"]["items"]
+        return items
+    return [message["data"]]
+
+
+def _remembered(arrival: Arrival, effect: str) -> dict[str, Any]:
+    event = arrival.event
+    return {
+        "source": arrival.source,
+        "webhook_id": arrival.webhook_id,
+        "report_id": event.report_id if event else None,
+        "type": event.type if event else None,
+        "effect": effect,
+        "happened_at": event.happened_at if event else None,
+        "received_at": arrival.received_at,
+        "sha256": arrival.sha256,
+        "body": arrival.body,
+    }
+
+
+def _aside(arrival: Arrival, why: str, reasons: list[str]) -> dict[str, Any]:
+    return {
+        "source": arrival.source,
+        "webhook_id": arrival.webhook_id,
+        "sha256": arrival.sha256,
+        "why": why,
+        "reasons": reasons,
+        "received_at": arrival.received_at,
+        "body": arrival.body,
+    }

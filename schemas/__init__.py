@@ -1,0 +1,1 @@
+"""CONTRACTS: what crosses a border, as marshmallow schemas. A leaf: imports nothing of ours."""
