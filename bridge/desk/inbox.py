@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from bridge.auth import EVERYBODY, OVERSEERS, acting, needs
 from bridge.desk.shown import shown_report
-from bridge.reports.states import Status
+from bridge.reports.states import Status, words_for
 from bridge.service import Service
 from bridge.storage import people
 from bridge.storage import reports as stored
@@ -21,13 +21,13 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/desk/")
     @needs(service, *EVERYBODY)
     def show() -> str:
-        return render_template("desk/inbox.html", **_content(service))
+        return render_template("desk/inbox.html", **service.rules.deciding(lambda: _content(service)))
 
     @routes.get("/desk/inbox/rows")
     @needs(service, *EVERYBODY)
     def rows() -> str:
         """Only the list, for the live part of the page."""
-        return render_template("desk/inbox_rows.html", **_content(service))
+        return render_template("desk/inbox_rows.html", **service.rules.deciding(lambda: _content(service)))
 
     @routes.post("/desk/reports/<ticket>/acknowledge")
     @needs(service, *EVERYBODY)
@@ -61,7 +61,8 @@ def _content(service: Service) -> dict[str, Any]:
         "status": state,
         "query": request.args.get("q", ""),
         "late": sum(1 for row in rows if row["countdown"] and row["countdown"].late),
+        "today": sum(1 for row in rows if row["countdown"] and row["countdown"].ends_on_day_of(now)),
         "waiting": sum(1 for row in rows if row["status"] == Status.NEEDS_COMPLETION),
-        "statuses": list(Status),
+        "statuses": [(status, words_for(status)) for status in Status],
         "figures": figures,
     }

@@ -37,6 +37,6 @@ def _read(path: Path) -> dict[str, Any]:
     return {
         "to": message["To"],
         "subject": message["Subject"],
-        "date": message["Date"],
+        "at": message["Date"].datetime if message["Date"] else None,
         "text": body.get_content() if body else "",
     }

@@ -1,5 +1,6 @@
 """One report: what the citizen wrote, its state and clocks, the moves there are, and one line of everything."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -7,13 +8,14 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from werkzeug.wrappers import Response
 
 from bridge.auth import EVERYBODY, acting, needs
-from bridge.desk.shown import shown_report
+from bridge.desk.shown import actor_name, facts_of, shown_report, span_words, used_percent
+from bridge.pages import language
 from bridge.reports.clocks import Kind, Obligation, plan
 from bridge.reports.ladders import Holder, resolve
 from bridge.reports.moves import Details
 from bridge.reports.people import Person, Role
 from bridge.reports.report import Report
-from bridge.reports.states import BEFORE_REGISTRATION, Move, Outcome, Status, moves_from
+from bridge.reports.states import BEFORE_REGISTRATION, OUTCOME_WORDS, Move, Outcome, Status, Words, moves_from
 from bridge.service import Service
 from bridge.storage import deliveries, escalations, people
 from bridge.storage import reports as stored
@@ -37,7 +39,8 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/desk/reports/<ticket>")
     @needs(service, *EVERYBODY)
     def show(ticket: str) -> str:
-        return render_template("desk/report.html", **_content(service, ticket))
+        content = service.rules.deciding(lambda: _content(service, ticket))
+        return render_template("desk/report.html", **content)
 
     @routes.post("/desk/reports/<ticket>/moves/<move>")
     @needs(service, Role.OFFICER, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)
@@ -98,7 +101,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "outcomes": _outcomes(report),
         "needs": APPLICATION_NEEDS,
         "clocks": [_clock(service, report, o, everybody, now) for o in owed if o.cycle == report.cycle],
-        "timeline": _timeline(history, fired, told),
+        "timeline": _timeline(history, fired, told, names),
         "office": book.offices[report.office],
     }
 
@@ -110,8 +113,9 @@ def sees_contacts(person: Person, report: Report) -> bool:
     return person.person_id == report.assignee or person.role is Role.SECRETARIAT
 
 
-def _outcomes(report: Report) -> list[Outcome]:
-    return [o for o in Outcome if report.status is Status.REGISTERED or o in BEFORE_REGISTRATION]
+def _outcomes(report: Report) -> list[tuple[Outcome, Words]]:
+    allowed = [o for o in Outcome if report.status is Status.REGISTERED or o in BEFORE_REGISTRATION]
+    return [(outcome, OUTCOME_WORDS[outcome]) for outcome in allowed]
 
 
 def _clock(
@@ -120,14 +124,12 @@ def _clock(
     policy, calendar = service.rules.book.frozen(obligation)
     holder = Holder(report.office, report.assignee, report.assigned_before)
     ahead = plan(obligation, policy, calendar) if obligation.next_due else []
-    total = calendar.elapsed(obligation.started_at, obligation.deadline_at) or 1.0
-    used = calendar.elapsed(obligation.started_at, obligation.ended_at or now)
     return {
         "obligation": obligation,
-        "percent": min(100, round(100 * used / total)),
+        "percent": used_percent(obligation, service.rules.book, now),
         "late": (obligation.ended_at or now) > obligation.deadline_at,
         "source": policy.source,
-        "span": policy.span,
+        "span": span_words(policy.span, language()),
         "steps": [
             {
                 "level": step.level,
@@ -142,10 +144,16 @@ def _clock(
 
 
 def _timeline(
-    history: list[dict[str, Any]], fired: list[dict[str, Any]], told: list[dict[str, Any]]
+    history: list[dict[str, Any]], fired: list[dict[str, Any]], told: list[dict[str, Any]], names: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Return everything that happened, newest first: history, escalations and deliveries in one line."""
-    lines = [{"at": h["at"], "what": "history", **h} for h in history]
+    lines = [{"at": h["at"], "what": "history", **h, **_in_words(h, names)} for h in history]
     lines += [{"at": e["fired_at"], "what": "escalation", **e} for e in fired]
     lines += [{"at": d["finished_at"] or d["created_at"], "what": "delivery", **d} for d in told]
-    return sorted(lines, key=lambda line: line["at"], reverse=True)
+    # Turned round after sorting, so that of two things at one instant the later one is above as well.
+    return sorted(lines, key=lambda line: line["at"])[::-1]
+
+
+def _in_words(line: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    chosen = language()
+    return {"by": actor_name(line["actor"], names, chosen), "facts": list(facts_of(line["data"], names, chosen))}

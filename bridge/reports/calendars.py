@@ -62,9 +62,7 @@ class WorkingCalendar:
 
     def local(self, at: datetime) -> datetime:
         """Return `at` on the office's own clock."""
-        if at.tzinfo is None:
-            raise NaiveDatetime("calendars need time-zone-aware datetimes")
-        return at.astimezone(ZoneInfo(self.zone))
+        return _utc(at).astimezone(ZoneInfo(self.zone))
 
     def is_open(self, at: datetime) -> bool:
         """Tell whether `at` lies inside working time (its end instant excluded)."""
@@ -74,7 +72,9 @@ class WorkingCalendar:
         """Return the stretches of work of one local date, as pairs of UTC instants."""
         # Pure all the same: the answer depends on the frozen fields only; asking twice should not cost twice.
         if day not in self._spans:
-            self._spans[day] = tuple(self._instants(day, hours) for hours in self._hours_on(day))
+            spans = (self._instants(day, hours) for hours in self._hours_on(day))
+            # Hours that fall whole into a skipped hour are none on that day.
+            self._spans[day] = tuple((opens, closes) for opens, closes in spans if opens < closes)
         return self._spans[day]
 
     def add(self, start: datetime, working_s: float) -> datetime:
@@ -86,7 +86,7 @@ class WorkingCalendar:
         Raises:
             NoWorkingTime: not enough working time in the ten years after `start`.
         """
-        left = timedelta(seconds=working_s)
+        start, left = _utc(start), timedelta(seconds=working_s)
         for opens, closes in self._spans_from(start):
             begin = max(opens, start)
             if begin + left <= closes:
@@ -96,7 +96,7 @@ class WorkingCalendar:
 
     def elapsed(self, start: datetime, end: datetime) -> float:
         """Return the seconds of working time between two instants; 0 when `end` is not after `start`."""
-        total = timedelta()
+        start, end, total = _utc(start), _utc(end), timedelta()
         for opens, closes in self._spans_from(start):
             if opens >= end:
                 break
@@ -144,7 +144,16 @@ class WorkingCalendar:
         return self._instant(day, hours[0]), self._instant(day, hours[1])
 
     def _instant(self, day: date, minutes: int) -> datetime:
-        extra_days, minute_of_day = divmod(minutes, 1440)
-        wall = time(minute_of_day // 60, minute_of_day % 60)
-        local = datetime.combine(day + timedelta(days=extra_days), wall, ZoneInfo(self.zone))
-        return local.astimezone(UTC)
+        """Return the first instant at which the local clock shows that time, or has passed it where it is skipped."""
+        zone = ZoneInfo(self.zone)
+        wall = datetime.combine(day, time()) + timedelta(minutes=minutes)
+        while (at := wall.replace(tzinfo=zone).astimezone(UTC)).astimezone(zone).replace(tzinfo=None) != wall:
+            wall += timedelta(minutes=1)
+        return at
+
+
+def _utc(at: datetime) -> datetime:
+    # Arithmetic on datetimes that share a zone is done on wall clocks, and wrong by an hour when they change.
+    if at.tzinfo is None:
+        raise NaiveDatetime("calendars need time-zone-aware datetimes")
+    return at.astimezone(UTC)

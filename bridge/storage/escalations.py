@@ -134,7 +134,7 @@ def _notice_states(connection: Connection, report_ids: list[str]) -> dict[tuple[
         deliveries.c.report_id, deliveries.c.cycle, deliveries.c.kind, deliveries.c.step, deliveries.c.state
     ).where(deliveries.c.report_id.in_(report_ids), deliveries.c.step.is_not(None))
     found: dict[tuple[Any, ...], list[str]] = {}
-    for report_id, cycle, kind, step, state in connection.execute(statement).tuples():
+    for report_id, cycle, kind, step, state in connection.execute(statement):
         found.setdefault((report_id, cycle, kind, step), []).append(state)
     return found
 

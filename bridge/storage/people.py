@@ -36,7 +36,7 @@ def one(connection: Connection, person_id: str) -> Person:
 
 def names(connection: Connection) -> dict[str, str]:
     """Return the name of everybody who ever was, by id."""
-    return dict(connection.execute(sa.select(people.c.person_id, people.c.name)).tuples().all())
+    return dict(connection.execute(sa.select(people.c.person_id, people.c.name)).all())
 
 
 def password_hash(connection: Connection, person_id: str) -> str | None:

@@ -99,7 +99,7 @@ def open_by_assignee(connection: Connection) -> dict[str, int]:
         .where(reports.c.status != sa.literal_column("'closed'"), reports.c.assignee.is_not(None))
         .group_by(reports.c.assignee)
     )
-    return {assignee: count for assignee, count in connection.execute(statement).tuples() if assignee}
+    return {assignee: count for assignee, count in connection.execute(statement) if assignee}
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def listed(connection: Connection, wanted: Wanted, *, most: int = 200) -> list[d
 def counted(connection: Connection, wanted: Wanted) -> dict[str, int]:
     """Return how many reports there are per status."""
     statement = sa.select(reports.c.status, sa.func.count()).where(*_conditions(wanted)).group_by(reports.c.status)
-    return {status: count for status, count in connection.execute(statement).tuples()}
+    return {status: count for status, count in connection.execute(statement)}
 
 
 def history_of(connection: Connection, report_id: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ def known(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tup
     statement = sa.select(webhooks.c.source, webhooks.c.webhook_id, webhooks.c.sha256).where(
         webhooks.c.webhook_id.in_(wanted_ids)
     )
-    rows = connection.execute(statement).tuples()
+    rows = connection.execute(statement)
     return {(source, webhook_id): sha256 for source, webhook_id, sha256 in rows}
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: ours against references, alternating in one run on one machine; `script/bench` runs them."""

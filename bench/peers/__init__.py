@@ -1,0 +1,1 @@
+"""The references: the same work done the usual way, by the fastest durable peer, and a publisher alone."""

@@ -1,0 +1,50 @@
+"""The checks every HTTP peer makes before it publishes: the same work as ours, without our extras.
+
+Lean on purpose (one key, no duplicate keys looked for, nesting unbounded): no reference is slowed down.
+"""
+
+import base64
+import hmac
+import json
+import os
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+
+from schemas.city import NotAReport, load_event
+
+TOLERANCE_S = 300
+
+_KEY = base64.b64decode(os.environ["QLUE_WEBHOOK_SECRET"].removeprefix("whsec_"))
+
+
+class Refused(Exception):
+    """Not taken; `status` is the answer."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(status)
+
+
+def check(headers: Mapping[str, str], body: bytes) -> None:
+    """Verify the Standard Webhooks v1 signature over the raw bytes, and load the payload by the schema.
+
+    Raises:
+        Refused: 401 not authentic, 422 not a report.
+    """
+    _authenticate(headers, body)
+    try:
+        load_event(json.loads(body))
+    except (ValueError, NotAReport) as error:
+        raise Refused(422) from error
+
+
+def _authenticate(headers: Mapping[str, str], body: bytes) -> None:
+    timestamp = headers.get("webhook-timestamp", "")
+    signed = f"{headers.get('webhook-id', '')}.{timestamp}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.digest(_KEY, signed, sha256)).decode()
+    given = headers.get("webhook-signature", "").split(" ")
+    if not any(hmac.compare_digest(expected.encode(), one.encode()) for one in given):
+        raise Refused(401)
+    if not timestamp.isdigit() or abs(time.time() - int(timestamp)) > TOLERANCE_S:
+        raise Refused(401)

@@ -1,0 +1,1 @@
+"""A pretend city app: complaints that read like people's own, for demonstrations, load and tests."""

@@ -1,0 +1,226 @@
+"""Working time against known answers, tables and a minute-by-minute walk (I17 to I23 of reference/escalation.md)."""
+
+import time
+import tomllib
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bridge.reports.calendars import NaiveDatetime, NoWorkingTime, Period, WorkingCalendar
+from config.calendars import build_calendar
+from tests.unit.given import MONDAY, a_calendar
+
+JAKARTA = ZoneInfo("Asia/Jakarta")
+ALL_DAY = ((0, 1440),)
+SHIPPED = Path(__file__).parents[2] / "config" / "calendars" / "jakarta.toml"
+
+
+def shipped(**changes: object) -> WorkingCalendar:
+    """The calendar people get, as if it spoke of the years 2016 to 2027."""
+    content = {"override": [], "period": [], **tomllib.loads(SHIPPED.read_text("utf-8")), "years": [2016, 2027]}
+    return build_calendar("jakarta", {**content, **changes})
+
+
+COUNTED = {
+    "weekends only": shipped(holidays=""),
+    "public": shipped(joint_leave=False),
+    "public and joint leave": shipped(),
+}
+
+#: domain.md B7: from the start, the 3rd, 7th and 21st working day; counting starts on the day after.
+KNOWN_ANSWERS = [
+    ("2016-09-07", "weekends only", "2016-09-12 2016-09-16 2016-10-06"),
+    ("2016-09-07", "public", "2016-09-13 2016-09-19 2016-10-07"),
+    ("2016-09-07", "public and joint leave", "2016-09-13 2016-09-19 2016-10-07"),
+    ("2025-03-24", "weekends only", "2025-03-27 2025-04-02 2025-04-22"),
+    ("2025-03-24", "public", "2025-03-27 2025-04-04 2025-04-25"),
+    ("2025-03-24", "public and joint leave", "2025-03-27 2025-04-11 2025-05-05"),
+    ("2025-08-14", "weekends only", "2025-08-19 2025-08-25 2025-09-12"),
+    ("2025-08-14", "public", "2025-08-19 2025-08-25 2025-09-15"),
+    ("2025-08-14", "public and joint leave", "2025-08-20 2025-08-26 2025-09-16"),
+    ("2026-03-16", "weekends only", "2026-03-19 2026-03-25 2026-04-14"),
+    ("2026-03-16", "public", "2026-03-20 2026-03-26 2026-04-16"),
+    ("2026-03-16", "public and joint leave", "2026-03-26 2026-04-01 2026-04-22"),
+    ("2026-12-21", "weekends only", "2026-12-24 2026-12-30 2027-01-19"),
+    ("2026-12-21", "public", "2026-12-24 2026-12-31 2027-01-22"),
+    ("2026-12-21", "public and joint leave", "2026-12-28 2027-01-04 2027-01-25"),
+]
+
+
+@pytest.mark.parametrize("hour", [0, 10, 23], ids="at {} o'clock".format)
+@pytest.mark.parametrize(("start", "days_off", "answers"), KNOWN_ANSWERS)
+def test_statutory_days_end_on_the_dates_the_reference_gives(start: str, days_off: str, answers: str, hour: int) -> None:
+    at = datetime.fromisoformat(start).replace(hour=hour, tzinfo=JAKARTA)
+    calendar = COUNTED[days_off]
+    ends = [calendar.local(calendar.end_of_working_day(at, days)).date() for days in (3, 7, 21)]
+    assert " ".join(map(str, ends)) == answers
+
+
+def test_pancasila_day_is_worked_in_2016_and_free_in_2017() -> None:
+    days_off = COUNTED["public"].days_off
+    assert date(2016, 6, 1) not in days_off
+    assert date(2017, 6, 1) in days_off
+
+
+def test_same_content_has_the_same_version_and_a_holiday_another() -> None:
+    plain = shipped(holidays="")
+    extra = [{"date": date(2026, 11, 24), "off": True, "source": "decree"}]
+    assert plain.version == shipped(holidays="").version
+    assert plain.version != shipped(holidays="", override=extra).version
+
+
+#: I22: (receipt, days, due, remark); nine to five in Jakarta, Tuesday 24 November off.
+WORKING_DAYS = [
+    ("2026-11-23T00:00", 1, "2026-11-25T17:00", "the day of receipt never counts, from its first minute"),
+    ("2026-11-23T10:00", 1, "2026-11-25T17:00", "nor during office hours; a day off is passed over"),
+    ("2026-11-23T23:59", 1, "2026-11-25T17:00", "nor up to its last minute"),
+    ("2026-11-23T10:00", 0, "2026-11-23T17:00", "no days: the end of the day of receipt itself"),
+    ("2026-11-24T10:00", 0, "2026-11-25T17:00", "no days, received on a day off: the end of the next working day"),
+    ("2026-11-24T10:00", 1, "2026-11-25T17:00", "received on a day off: the next working day is day 1"),
+    ("2026-11-20T17:00", 1, "2026-11-23T17:00", "Friday at closing time: Monday is day 1"),
+    ("2026-11-21T09:00", 1, "2026-11-23T17:00", "Saturday: Monday is day 1"),
+    ("2026-11-23T10:00", 4, "2026-11-30T17:00", "over a weekend"),
+]
+
+
+@pytest.mark.parametrize(("receipt", "days", "due", "remark"), WORKING_DAYS)
+def test_working_days_are_counted_from_the_day_after_receipt(receipt: str, days: int, due: str, remark: str) -> None:
+    calendar = a_calendar({date(2026, 11, 24): "decree"})
+    received_at = datetime.fromisoformat(receipt).replace(tzinfo=JAKARTA)
+    expected = datetime.fromisoformat(due).replace(tzinfo=JAKARTA)
+    assert calendar.end_of_working_day(received_at, days) == expected, remark
+
+
+#: (start, working hours, result, remark); 07.30 to 12.00 and 13.00 to 16.00 in Jakarta, Friday to 11.30 and 16.30.
+WORKING_HOURS = [
+    ("2026-11-23T07:30", 4, "2026-11-23T11:30", "from opening, within the morning"),
+    ("2026-11-23T07:30", 4.5, "2026-11-23T12:00", "the end of the morning is that, not the end of the break"),
+    ("2026-11-23T07:30", 5, "2026-11-23T13:30", "over the break"),
+    ("2026-11-23T15:00", 1, "2026-11-23T16:00", "the end of a working day is that, not the next opening"),
+    ("2026-11-23T15:00", 2, "2026-11-24T08:30", "over night"),
+    ("2026-11-20T17:00", 4, "2026-11-23T11:30", "Friday after closing time starts on Monday"),
+    ("2026-11-20T15:30", 2, "2026-11-23T08:30", "over a weekend, Friday closing at half past four"),
+    ("2026-12-24T15:00", 1, "2026-12-28T08:30", "joint leave on the 24th, Christmas and the weekend"),
+    ("2026-11-23T12:30", 0, "2026-11-23T13:00", "nothing, in the break: the next opening"),
+    ("2026-11-23T09:00", 0, "2026-11-23T09:00", "nothing, when open: at once"),
+]
+
+
+@pytest.mark.parametrize(("start", "hours", "result", "remark"), WORKING_HOURS)
+def test_working_hours_pass_only_while_the_office_is_open(start: str, hours: float, result: str, remark: str) -> None:
+    begun = datetime.fromisoformat(start).replace(tzinfo=JAKARTA)
+    expected = datetime.fromisoformat(result).replace(tzinfo=JAKARTA)
+    assert COUNTED["public and joint leave"].add(begun, hours * 3600) == expected, remark
+
+
+@pytest.mark.parametrize(
+    ("day", "opens"), [("2026-02-17", 9), ("2026-02-18", 8), ("2026-03-18", 8), ("2026-03-19", 9)]
+)
+def test_ramadan_has_its_own_hours_between_its_two_dates(day: str, opens: int) -> None:
+    short = (((480, 720),),) * 7
+    calendar = a_calendar(periods=(Period(date(2026, 2, 18), date(2026, 3, 18), short, "Ramadan"),))
+    midnight = datetime.fromisoformat(day).replace(tzinfo=JAKARTA)
+    assert calendar.add(midnight, 0) == midnight.replace(hour=opens)
+
+
+@pytest.mark.parametrize("week", [(), ((),) * 7, (((0, 60),),) * 6], ids=["no days", "no hours", "six days"])
+def test_calendar_without_hours_is_an_error_never_open_all_day(week: tuple) -> None:
+    with pytest.raises(NoWorkingTime):
+        a_calendar(week=week)
+
+
+def test_calendar_closed_for_years_is_an_error_not_an_endless_loop() -> None:
+    closed = Period(date(2000, 1, 1), date(2999, 1, 1), ((),) * 7)
+    calendar = a_calendar(periods=(closed,))
+    with pytest.raises(NoWorkingTime):
+        calendar.add(MONDAY, 60)
+    with pytest.raises(NoWorkingTime):
+        calendar.end_of_working_day(MONDAY, 1)
+    assert calendar.elapsed(MONDAY, MONDAY + timedelta(days=365)) == 0
+
+
+@pytest.mark.parametrize("zone", ["Asia/Jakarta", "Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe"])
+def test_office_open_all_day_loses_no_minute_of_a_year(zone: str) -> None:
+    whole = a_calendar(zone=zone, week=(ALL_DAY,) * 7)
+    halves = a_calendar(zone=zone, week=(((0, 720), (720, 1440)),) * 7)
+    end = MONDAY + timedelta(days=365, seconds=1)
+    for calendar in (whole, halves):
+        assert calendar.elapsed(MONDAY, end) == (end - MONDAY).total_seconds()
+        assert calendar.add(MONDAY, (end - MONDAY).total_seconds()) == end
+
+
+#: I21: (zone, local day, hours, first and last instant in UTC or None, remark)
+CLOCK_CHANGES = [
+    ("America/New_York", date(2026, 3, 8), (150, 300), "07:00 09:00", "half past two does not exist: three o'clock opens"),
+    ("America/New_York", date(2026, 3, 8), (0, 150), "05:00 07:00", "closing at a time that does not exist: three o'clock"),
+    ("America/New_York", date(2026, 3, 8), (120, 180), None, "open only in the hour that does not exist: closed that day"),
+    ("America/New_York", date(2026, 11, 1), (90, 300), "05:30 10:00", "half past one exists twice: the first opens"),
+    ("America/New_York", date(2026, 11, 1), (0, 90), "04:00 05:30", "and the first closes"),
+    ("Australia/Lord_Howe", date(2026, 10, 4), (135, 300), "15:30 18:00", "a gap of half an hour"),
+    ("Europe/Amsterdam", date(2026, 3, 29), (540, 1020), "07:00 15:00", "office hours keep the local clock"),
+]
+
+
+@pytest.mark.parametrize(("zone", "day", "hours", "expected", "remark"), CLOCK_CHANGES)
+def test_hours_on_a_day_of_clock_change_follow_the_local_clock(
+    zone: str, day: date, hours: tuple[int, int], expected: str | None, remark: str
+) -> None:
+    spans = a_calendar(zone=zone, week=((hours,),) * 7).spans_on(day)
+    assert [" ".join(f"{at:%H:%M}" for at in span) for span in spans] == ([expected] if expected else []), remark
+    assert all(at.tzinfo is UTC for span in spans for at in span)
+
+
+def test_day_that_never_was_is_no_working_day() -> None:
+    apia = a_calendar(zone="Pacific/Apia", week=(ALL_DAY,) * 7)
+    thursday = datetime(2011, 12, 29, 20, tzinfo=ZoneInfo("Pacific/Apia"))
+    assert apia.spans_on(date(2011, 12, 30)) == ()
+    assert apia.local(apia.end_of_working_day(thursday, 1)) == datetime(2012, 1, 1, tzinfo=ZoneInfo("Pacific/Apia"))
+
+
+@pytest.mark.parametrize("server_zone", ["UTC", "Asia/Jakarta", "America/New_York", "Pacific/Kiritimati"])
+def test_answers_do_not_depend_on_the_zone_of_the_server(server_zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", server_zone)
+    time.tzset()
+    try:
+        calendar = a_calendar()
+        assert calendar.end_of_working_day(MONDAY, 1) == datetime(2026, 11, 24, 10, tzinfo=UTC)
+        assert calendar.add(MONDAY, 8 * 3600) == datetime(2026, 11, 24, 3, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("clock_zone", "change"), [("America/New_York", "2026-03-08T07:00Z"), ("Europe/Amsterdam", "2026-03-29T01:00Z")]
+)
+def test_answers_do_not_depend_on_the_zone_an_instant_is_written_in(clock_zone: str, change: str) -> None:
+    calendar = a_calendar(week=(ALL_DAY,) * 7)
+    start = datetime.fromisoformat(change) - timedelta(minutes=30)
+    end = start + timedelta(hours=2)
+    there, later = start.astimezone(ZoneInfo(clock_zone)), end.astimezone(ZoneInfo(clock_zone))
+    assert calendar.add(there, 7200) == end
+    assert calendar.add(there, 7200).tzinfo is UTC
+    assert calendar.elapsed(there, later) == 7200
+
+
+def test_naive_instants_are_refused_wherever_one_comes_in() -> None:
+    calendar, naive = a_calendar(), datetime(2026, 11, 23, 10)  # noqa: DTZ001 - the fault under test
+    asked = [
+        lambda: calendar.add(naive, 60),
+        lambda: calendar.elapsed(naive, MONDAY),
+        lambda: calendar.elapsed(MONDAY, naive),
+        lambda: calendar.end_of_working_day(naive, 1),
+        lambda: calendar.is_open(naive),
+        lambda: calendar.days_off_between(MONDAY, naive),
+    ]
+    for ask in asked:
+        with pytest.raises(NaiveDatetime):
+            ask()
+
+
+def test_days_off_on_the_way_are_told_with_their_reasons() -> None:
+    calendar = a_calendar({date(2026, 11, 24): "decree", date(2026, 11, 27): "another", date(2027, 1, 1): "later"})
+    told = calendar.days_off_between(MONDAY, MONDAY + timedelta(days=4))
+    assert told == [(date(2026, 11, 24), "decree"), (date(2026, 11, 27), "another")]

@@ -1,0 +1,128 @@
+"""Working time found by walking every minute: slow, obvious, and nothing in common with the code it checks."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
+
+from bridge.reports.calendars import Hours, Period, WorkingCalendar
+
+ZONES = (
+    "Asia/Jakarta",
+    "Europe/Amsterdam",
+    "America/New_York",
+    "Australia/Lord_Howe",  # half an hour of summer time
+    "America/Santiago",  # changes at midnight: some days have no 00.00
+)
+#: Ordinary days, and days just before clocks change in one of the zones.
+FIRST_DAYS = (date(2026, 3, 6), date(2026, 3, 27), date(2026, 4, 3), date(2026, 9, 4), date(2026, 10, 2), date(2026, 10, 23),
+              date(2026, 10, 30), date(2026, 12, 29), date(2028, 2, 27))  # fmt: skip
+WALKED_DAYS = 9
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The minutes of nine days in which the office is open, as UTC instants at which they begin."""
+
+    calendar: WorkingCalendar
+    first_on: date
+    minutes: tuple[datetime, ...]
+
+    def add(self, start: datetime, minutes: int) -> datetime | None:
+        """The instant after so many open minutes, or None beyond what was walked."""
+        following = self.minutes[bisect_left(self.minutes, start) :]
+        if len(following) < max(1, minutes):
+            return None
+        return following[minutes - 1] + _MINUTE if minutes else following[0]
+
+    def elapsed(self, start: datetime, end: datetime) -> int:
+        """The number of open minutes between two whole minutes."""
+        return sum(start <= minute < end for minute in self.minutes)
+
+    def end_of_working_day(self, start: datetime, days: int) -> datetime | None:
+        """The end of the last open minute of the `days`-th open day after that of `start`."""
+        zone = ZoneInfo(self.calendar.zone)
+        received_on = start.astimezone(zone).date()
+        closing = {minute.astimezone(zone).date(): minute + _MINUTE for minute in self.minutes}
+        after = [at for day, at in closing.items() if day >= received_on + timedelta(days=days > 0)]
+        return after[max(0, days - 1)] if len(after) >= max(1, days) else None
+
+
+def walk(calendar: WorkingCalendar, first_on: date) -> Walked:
+    """Walk the calendar from the local midnight of a day on."""
+    opened = [minute for day in _days(calendar.zone, first_on) for minute in _open_minutes(calendar, *day)]
+    return Walked(calendar, first_on, tuple(opened))
+
+
+def _open_minutes(calendar: WorkingCalendar, day: date, minutes: list[tuple[datetime, int]]) -> Iterator[datetime]:
+    for opens, closes in _hours(calendar, day):
+        is_open = False
+        for minute, wall in minutes:
+            # Once open it stays open until the clock first shows the closing time, even if clocks go back.
+            is_open = is_open or wall >= opens
+            if wall >= closes:
+                break
+            if is_open:
+                yield minute
+
+
+def _hours(calendar: WorkingCalendar, day: date) -> Hours:
+    if day in calendar.days_off:
+        return ()
+    weeks = [p.week for p in calendar.periods if p.first_on <= day <= p.last_on] + [calendar.week]
+    return weeks[0][day.weekday()]
+
+
+@lru_cache(maxsize=None)
+def _days(zone: str, first_on: date) -> list[tuple[date, list[tuple[datetime, int]]]]:
+    """Each local day with its minutes: when in UTC, and what the clock on the wall shows."""
+    minute = datetime(first_on.year, first_on.month, first_on.day, tzinfo=UTC) - timedelta(days=1)
+    found: dict[date, list[tuple[datetime, int]]] = {}
+    for _ in range((WALKED_DAYS + 2) * 1440):
+        local = minute.astimezone(ZoneInfo(zone))
+        found.setdefault(local.date(), []).append((minute, local.hour * 60 + local.minute))
+        minute += _MINUTE
+    last_on = first_on + timedelta(days=WALKED_DAYS)
+    return [(day, minutes) for day, minutes in found.items() if first_on <= day < last_on]
+
+
+def _stretches(numbers: list[int]) -> Hours:
+    ordered = sorted(numbers)
+    return tuple(zip(ordered[::2], ordered[1::2], strict=False))
+
+
+#: The hours of one day: up to three stretches, often none, often round, sometimes the whole day.
+_day_hours = st.one_of(
+    st.just(()),
+    st.just(((0, 1440),)),
+    st.just(((540, 720), (720, 1020))),
+    st.lists(st.integers(0, 1440), max_size=6, unique=True).map(_stretches),
+)
+_weeks = st.tuples(*[_day_hours] * 7).filter(any)
+
+
+@st.composite
+def walked_calendars(draw: st.DrawFn) -> Walked:
+    """Random calendars, walked: zones, several stretches a day, days off, sometimes a period with other hours."""
+    first_on = draw(st.sampled_from(FIRST_DAYS))
+    days = [first_on + timedelta(days=offset) for offset in range(WALKED_DAYS)]
+    days_off = {day: "off" for day in draw(st.sets(st.sampled_from(days), max_size=3))}
+    periods = ()
+    if draw(st.booleans()):
+        begin, end = sorted((draw(st.sampled_from(days)), draw(st.sampled_from(days))))
+        periods = (Period(begin, end, draw(_weeks)),)
+    calendar = WorkingCalendar("any", "any@1", draw(st.sampled_from(ZONES)), draw(_weeks), days_off, periods)
+    return walk(calendar, first_on)
+
+
+def instants(walked: Walked, *, whole_minutes: bool = True) -> st.SearchStrategy[datetime]:
+    """Instants within the days walked, written in all sorts of zones."""
+    midnight = datetime.combine(walked.first_on, datetime.min.time(), UTC) + timedelta(days=1)
+    seconds = st.integers(0, (WALKED_DAYS - 4) * 86_400)
+    at = seconds.map(lambda s: midnight + timedelta(seconds=s - s % 60 if whole_minutes else s))
+    return st.builds(lambda instant, zone: instant.astimezone(ZoneInfo(zone)), at, st.sampled_from(("UTC", *ZONES)))
