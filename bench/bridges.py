@@ -40,7 +40,7 @@ def call(env: Mapping[str, str], *words: str) -> str:
     Raises:
         NotAsExpected: it failed.
     """
-    done = subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(
         command(*words),
         cwd=ROOT,
         env={**os.environ, **env},
@@ -115,7 +115,7 @@ def wait_ready(process: subprocess.Popen[bytes], address: str) -> None:
     def ready() -> bool:
         if process.poll() is not None:
             raise NotAsExpected(f"it ended with exit code {process.returncode}")
-        return status(f"http://{address}/readyz") == 200  # noqa: PLR2004 - HTTP
+        return status(f"http://{address}/readyz") == 200
 
     wait_until(ready, READY_S, "ready")
 
@@ -123,7 +123,7 @@ def wait_ready(process: subprocess.Popen[bytes], address: str) -> None:
 def status(url: str) -> int | None:
     """Return the status a GET is answered with, or None when nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback only
+        with urllib.request.urlopen(url, timeout=5) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

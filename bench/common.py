@@ -23,8 +23,10 @@ RESULTS = BENCH / "results"
 COMMANDS = Path(sys.executable).parent
 
 #: Whose versions the figures depend on.
-PACKAGES = ("granian", "flask", "marshmallow", "pika", "kombu", "sqlalchemy", "psycopg")
-PACKAGES += ("celery", "gunicorn", "fastapi", "aio-pika", "uvicorn")
+PACKAGES = (
+    *("granian", "flask", "marshmallow", "pika", "kombu", "sqlalchemy", "psycopg"),
+    *("celery", "gunicorn", "fastapi", "aio-pika", "uvicorn"),
+)
 
 #: Well above 0.5, somebody else was busy on this machine.
 LOAD_AT_START = os.getloadavg()[0]
@@ -60,7 +62,7 @@ def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
     """Run a command in its own process group, output into `log`; stop the whole group at the end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
-        process = subprocess.Popen(  # noqa: S603 - our own commands
+        process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True,
         )  # fmt: skip
@@ -127,6 +129,20 @@ def resident_mb(pid: int) -> float:
     return sum(_resident_kb(one) for one in tree(pid)) / 1024
 
 
+def cpu_s(pid: int) -> float:
+    """Return the seconds a process and its living descendants have spent on any core."""
+    return sum(_ticks(one) for one in tree(pid)) / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(pid: int) -> int:
+    try:
+        # The name, in brackets, may hold blanks. After it come the state and, 12th and 13th, user and system time.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
 def _resident_kb(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
@@ -160,9 +176,7 @@ def paired_ratio(ours: Sequence[float], reference: Sequence[float]) -> tuple[flo
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table with its columns lined up, the first to the left, the others to the right."""
     widths = [max(len(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
-    rule = "|" + "|".join(
-        "-" * (width + 1) + ("-" if not place else ":") for place, width in enumerate(widths)
-    )
+    rule = "|" + "|".join("-" * (width + 1) + ("-" if not place else ":") for place, width in enumerate(widths))
     first, *others = (_line(row, widths) for row in (heads, *rows))
     return "\n".join([title, "", first, f"{rule}|", *others, ""])
 

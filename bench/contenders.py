@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.bridges import KEYS, command
 from bench.common import COMMANDS
-from bench.queues import our_reports_in
+from bench.queues import one_report_in, our_reports_in
 
 OURS = "ours"
 
@@ -19,7 +19,7 @@ class Contender:
     queue: str
     command: Callable[[int], list[str]]
     env: Mapping[str, str] = field(default_factory=dict)
-    reports_in: Callable[[bytes], int] = lambda payload: 1
+    reports_in: Callable[[bytes], int] = one_report_in
 
     def environment(self, port: int, broker_url: str, secret: str) -> dict[str, str]:
         """Return the variables it is started with."""
@@ -46,7 +46,7 @@ def _our_settings(workers: int, data_dir: Path) -> dict[str, str]:
     return {**KEYS, "BRIDGE_DATA_DIR": str(data_dir), "BRIDGE_RECEIVER_WORKERS": str(workers)}
 
 
-def _ours(port: int) -> list[str]:
+def _ours(_: int) -> list[str]:
     return command("receive")
 
 

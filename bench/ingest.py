@@ -70,8 +70,10 @@ def one_round(everybody: Sequence[Standing], bare: Bare | None, seconds: int) ->
                 bare.slice()
     for one in everybody:
         one.half(seconds)
-    for one in (*everybody, *([bare] if bare else [])):
+    for one in everybody:
         one.end_round()
+    if bare:
+        bare.end_round()
 
 
 def say(number: int, everybody: Sequence[Standing], bare: Bare | None) -> None:
@@ -91,6 +93,7 @@ def as_table(everybody: Sequence[Standing], bare: Bare | None) -> str:
         "c64 /s",
         "c64: p50, p99",
         "half: p50, p99 ms",
+        "core-ms: own, broker",
         "ours ÷ it, c64",
         "spread",
         "to reach",
@@ -99,18 +102,22 @@ def as_table(everybody: Sequence[Standing], bare: Bare | None) -> str:
     rows = [[*_figures(one), *_against(ours, one.name, one.per_s("c64"))] for one in everybody]
     if bare:
         alone = f"{median(bare.rounds):,.0f}"
-        rows.append([BARE, alone, alone, "-", "-", *_against(ours, BARE, bare.rounds)])
+        rows.append([BARE, alone, alone, "-", "-", "-", *_against(ours, BARE, bare.rounds)])
     return table("ingest: signed webhooks made durable per second", heads, rows)
 
 
 def _figures(one: Standing) -> list[str]:
     rates = [f"{median(one.per_s(f'c{connections}')):,.0f}" for connections in CONNECTIONS]
-    return [one.name, *rates, _ms(one, "c64"), _ms(one, "half")]
+    return [one.name, *rates, _ms(one, "c64"), _ms(one, "half"), _cost(one)]
 
 
 def _ms(one: Standing, run: str) -> str:
     runs = [runs[run] for runs in one.rounds]
     return f"{median(seen.p50_ms for seen in runs):.0f}, {median(seen.p99_ms for seen in runs):.0f}"
+
+
+def _cost(one: Standing) -> str:
+    return f"{median(cost.own for cost in one.core_ms):.2f}, {median(cost.broker for cost in one.core_ms):.2f}"
 
 
 def _against(ours: Sequence[float], name: str, theirs: Sequence[float]) -> list[str]:
@@ -122,14 +129,16 @@ def _against(ours: Sequence[float], name: str, theirs: Sequence[float]) -> list[
 
 def as_json(everybody: Sequence[Standing], bare: Bare | None) -> dict[str, Any]:
     """Return everything measured."""
-    return {
+    found: dict[str, Any] = {
         one.name: {
             "per_s_median_least_most": {run: spread(one.per_s(run)) for run in one.rounds[0]},
             "rounds": [{run: asdict(seen) for run, seen in runs.items()} for runs in one.rounds],
+            "core_ms": [asdict(cost) for cost in one.core_ms],
             "tally": {**asdict(one.tally), "lost": one.tally.lost, "unexplained": one.tally.unexplained},
         }
         for one in everybody
-    } | ({BARE: {"per_s": bare.rounds}} if bare else {})
+    }
+    return found | ({BARE: {"per_s": bare.rounds}} if bare else {})
 
 
 def _options() -> argparse.Namespace:
@@ -151,12 +160,12 @@ def main() -> None:
     end_in_order()
     wanted = tuple(options.only or ("",))
     with scratch_folder("ingest") as folder, ExitStack() as stack:
-        broker_url = served(stack, RabbitMQ(folder / "rabbitmq")).new_vhost()
-        course = Course(broker_url, folder, new_secret(), bodies(REQUESTS))
+        broker = served(stack, RabbitMQ(folder / "rabbitmq"))
+        course = Course(broker.new_vhost(), broker.pid, folder, new_secret(), bodies(REQUESTS))
         everyone = contenders(options.workers, folder / "data")
         chosen = [one for one in everyone if one.name.startswith(wanted)]
         everybody = [Standing(one, course) for one in chosen]
-        bare = Bare(broker_url, BARE_MESSAGES) if BARE.startswith(wanted) else None
+        bare = Bare(course.broker_url, BARE_MESSAGES) if BARE.startswith(wanted) else None
         with line_up(everybody, course):
             for number in range(1, options.rounds + 1):
                 one_round(everybody, bare, options.seconds)

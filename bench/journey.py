@@ -83,9 +83,7 @@ class Town:
         signed = requests(self._secret, [body(one) for one in ids], host=self._bridge.way_in)
         seen = len(self.mail.messages)
         due = self._send(self._bridge.way_in, signed, tickets, rate, seconds)
-        return self._arrivals(
-            "webhook → mail", rate, due, lambda: map(_ticket_mailed, self.mail.messages[seen:])
-        )
+        return self._arrivals("webhook → mail", rate, due, lambda: map(_ticket_mailed, self.mail.messages[seen:]))
 
     def acknowledge(self, rate: float, seconds: int) -> Leg:
         """Click the links of the newest mails; each has arrived when the city has been told."""
@@ -99,9 +97,7 @@ class Town:
         self, address: str, signed: list[bytes], names: Sequence[str], rate: float, seconds: int
     ) -> dict[str, float]:
         """Send at the rate, and return when each was due, by name."""
-        job = self._sender.submit(
-            paced_since, address, signed, connections=CONNECTIONS, seconds=seconds, rate=rate
-        )
+        job = self._sender.submit(paced_since, address, signed, connections=CONNECTIONS, seconds=seconds, rate=rate)
         measured, began_at = job.result(seconds + 60)
         if measured.accepted < len(names):
             raise NotAsExpected(f"{self.kind}, {rate:g}/s: not all were accepted: {measured}")
@@ -142,7 +138,7 @@ def _links(mails: Sequence[Mailed]) -> Iterator[tuple[str, str]]:
 
 def _clicks(address: str, paths: Sequence[str]) -> list[bytes]:
     """Return the POSTs a browser would send, all with the session and the form token of the first page."""
-    with urllib.request.urlopen(f"http://{address}{paths[0]}", timeout=10) as page:  # noqa: S310 - loopback only
+    with urllib.request.urlopen(f"http://{address}{paths[0]}", timeout=10) as page:
         cookie = SimpleCookie(page.headers["Set-Cookie"])
         token = re.search(r'name="csrf_token" value="([^"]+)"', page.read().decode())
     form = urlencode({"csrf_token": token[1] if token else ""})
@@ -206,9 +202,7 @@ def main() -> None:
     for kind in options.kinds:
         for leg in travel(kind, options.rates, options.seconds):
             legs.append(leg)
-            print(
-                f"{kind:9} {leg.leg:15} {leg.rate:g}/s  p50 {percentile(leg.took_ms, 0.5):.0f} ms", flush=True
-            )
+            print(f"{kind:9} {leg.leg:15} {leg.rate:g}/s  p50 {percentile(leg.took_ms, 0.5):.0f} ms", flush=True)
     print("\n" + as_table(legs))
     print(save("journey", {"options": vars(options), "legs": [vars(leg) for leg in legs]}).relative_to(ROOT))
     sys.exit(any(leg.missing for leg in legs))

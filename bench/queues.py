@@ -45,6 +45,11 @@ def drained(url: str, queue: str, reports_in: Callable[[bytes], int]) -> int:
     return sum(found)
 
 
+def one_report_in(_: bytes) -> int:
+    """Return how many webhooks a peer's message carries."""
+    return 1
+
+
 def our_reports_in(payload: bytes | str) -> int:
     """Return how many webhooks one of our messages carries: under load several share one."""
     message = json.loads(payload)

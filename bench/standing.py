@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import queues
-from bench.common import ROOT, NotAsExpected, running, wait_until
+from bench.common import ROOT, NotAsExpected, cpu_s, running, wait_until
 from bench.contenders import Contender
 from bench.load import Measured, full_speed, paced, status_of, together
 from bench.signed import BODY_BYTES, key_of, request, requests
@@ -31,6 +32,7 @@ class Course:
     """What every contender runs on."""
 
     broker_url: str
+    broker_pid: int
     folder: Path
     secret: str
     payloads: list[bytes]
@@ -55,6 +57,14 @@ class Tally:
         return max(0, self.stored - self.accepted - self.hung_up)
 
 
+@dataclass
+class Cost:
+    """Time spent on any core by a contender's processes, and by the broker for it."""
+
+    own: float = 0.0
+    broker: float = 0.0
+
+
 class Standing:
     """A contender and what it has done so far, by round and kind of run: c32, c64, half."""
 
@@ -64,6 +74,8 @@ class Standing:
         self._address, self.log = f"127.0.0.1:{self._port}", course.folder / f"{contender.queue}.log"
         self._seen: dict[str, list[Measured]] = {}
         self.rounds: list[dict[str, Measured]] = []
+        #: Per accepted report at full speed, by round: steadier than rates when the machine is not ours alone.
+        self.core_ms: list[Cost] = []
         self.tally = Tally()
 
     def start(self, stack: ExitStack) -> None:
@@ -74,6 +86,7 @@ class Standing:
         """
         env = self._contender.environment(self._port, self._course.broker_url, self._course.secret)
         process = stack.enter_context(running(self._contender.command(self._port), env, self.log))
+        self._pid = process.pid
         good = request(key_of(self._course.secret), self._course.payloads[0], host=self._address)
 
         def accepts() -> bool:
@@ -90,24 +103,25 @@ class Standing:
 
     def begin_round(self) -> None:
         """Sign the requests anew (signatures are good for five minutes)."""
-        self._seen = defaultdict(list)
+        self._seen, self._spent = defaultdict(list), Cost()
         self._signed = requests(self._course.secret, self._course.payloads, host=self._address)
 
     def slice(self, connections: int) -> None:
         """Load it at full speed for one slice; at its end up to one request per connection is hung up on."""
-        seen = full_speed(self._address, self._signed, connections=connections, seconds=SLICE_S)
+        with self._metered():
+            seen = full_speed(self._address, self._signed, connections=connections, seconds=SLICE_S)
         self._note(f"c{connections}", seen, connections)
 
     def half(self, seconds: int) -> None:
         """Load it at half the rate it has just had over the most connections."""
         most = CONNECTIONS[-1]
         rate = together(self._seen[f"c{most}"]).per_s / 2
-        self._note(
-            "half", paced(self._address, self._signed, connections=most, seconds=seconds, rate=rate), 0
-        )
+        self._note("half", paced(self._address, self._signed, connections=most, seconds=seconds, rate=rate), 0)
 
     def end_round(self) -> None:
         """Keep the round's figures; empty the queue and count what was in it."""
+        accepted = sum(seen.accepted for run, slices in self._seen.items() if run != "half" for seen in slices)
+        self.core_ms.append(Cost(self._spent.own * 1000 / accepted, self._spent.broker * 1000 / accepted))
         self.rounds.append({run: together(seen) for run, seen in self._seen.items()})
         self.count()
 
@@ -119,6 +133,13 @@ class Standing:
     def per_s(self, run: str) -> list[float]:
         """Return its rate in every round."""
         return [runs[run].per_s for runs in self.rounds]
+
+    @contextmanager
+    def _metered(self) -> Iterator[None]:
+        own, broker = cpu_s(self._pid), cpu_s(self._course.broker_pid)
+        yield
+        self._spent.own += cpu_s(self._pid) - own
+        self._spent.broker += cpu_s(self._course.broker_pid) - broker
 
     def _note(self, run: str, seen: Measured, hung_up: int) -> None:
         self._seen[run].append(seen)
@@ -142,7 +163,7 @@ class Bare:
         """
         command = [sys.executable, "-m", "bench.peers.bare_publisher", self._broker_url, BARE_QUEUE]
         command += ["--messages", str(self._messages), "--bytes", str(BODY_BYTES)]
-        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=90)  # noqa: S603
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=90)
         seen = json.loads(done.stdout)
         held = queues.held(self._broker_url, BARE_QUEUE)
         queues.delete(self._broker_url, BARE_QUEUE)

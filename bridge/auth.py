@@ -50,7 +50,7 @@ def needs(service: Service, *roles: Role) -> Callable[[_View], _View]:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             person = logged_in(service)
             if person is None:
-                return redirect(url_for("entrance.log_in", next=request.full_path if request.method == "GET" else None))
+                return _to_log_in()
             if person.role not in roles:
                 abort(403, "Your role does not see this page.")
             g.person = person
@@ -60,6 +60,14 @@ def needs(service: Service, *roles: Role) -> Callable[[_View], _View]:
         return cast(_View, guarded)
 
     return guard
+
+
+def _to_log_in() -> Response:
+    if "HX-Request" in request.headers:
+        # The live part of a page would show the log-in page inside itself: let the whole page go there.
+        return Response("", 401, {"HX-Redirect": url_for("entrance.log_in")})
+    target = url_for("entrance.log_in", next=request.full_path if request.method == "GET" else None)
+    return redirect(target)
 
 
 def logged_in(service: Service) -> Person | None:

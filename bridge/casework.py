@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy.engine import Connection
 
 from bridge.reports.clocks import ClockState, Kind, Obligation, end
-from bridge.reports.moves import Actor, Details, decide_move
+from bridge.reports.moves import NO_DETAILS, Actor, Details, decide_move
 from bridge.reports.people import Person
 from bridge.reports.report import Changes, Delivery, Purpose, Report
 from bridge.reports.states import Move, MoveRefused, Status
 from bridge.rules import Rules
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
-from bridge.storage.database import Database
+from bridge.storage.database import Connection, Database
 
 log = structlog.get_logger()
 
@@ -51,7 +50,7 @@ class Casework:
         """
         return self._rules.deciding(lambda: self._acknowledge(ticket, actor, cycle))
 
-    def move(self, move: Move, ticket: str, actor: Actor, details: Details = Details()) -> Report:
+    def move(self, move: Move, ticket: str, actor: Actor, details: Details = NO_DETAILS) -> Report:
         """Make any move.
 
         Raises:
@@ -99,7 +98,7 @@ class Casework:
                 raise StaleCycle(ticket)
             if report.status is not Status.RECEIVED:
                 return Result(report, changed=False)
-            changed = self._decided(connection, Move.ACKNOWLEDGE, report, owed, actor, Details(), now)
+            changed = self._decided(connection, Move.ACKNOWLEDGE, report, owed, actor, NO_DETAILS, now)
         log.info("acknowledged", ticket=ticket, by=actor.name)
         return Result(changed, changed=True)
 
@@ -132,9 +131,7 @@ class Casework:
         return report, owed, self._database.now(connection)
 
 
-def _assigned(
-    report: Report, person: Person, actor: Actor, reason: str, now: datetime
-) -> tuple[Changes, Report]:
+def _assigned(report: Report, person: Person, actor: Actor, reason: str, now: datetime) -> tuple[Changes, Report]:
     before = (*report.assigned_before, report.assignee) if report.assignee else report.assigned_before
     changed = Report(**{**vars(report), "assignee": person.person_id, "assigned_before": before})
     changes = Changes(reports={report.report_id: changed})

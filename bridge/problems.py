@@ -23,6 +23,20 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
 }
 
 
+#: HTTP status -> what a page says to people: (title, what to do) in Indonesian; the English is the error's own.
+_INDONESIAN = {
+    400: ("Permintaan tidak dapat dibaca", "Muat ulang halaman sebelumnya, lalu coba sekali lagi."),
+    403: ("Bukan untuk peran Anda", "Halaman atau tindakan ini milik peran lain."),
+    404: ("Tidak ditemukan", "Alamat, tiket, atau tautan ini tidak ada. Periksa kembali huruf dan angkanya."),
+    405: ("Tidak dapat dibuka begini", "Kembalilah dan pakai tombol di halaman."),
+    409: ("Tidak dapat dilakukan sekarang", "Keadaan laporan sudah berubah. Muat ulang halamannya."),
+    413: ("Terlalu besar", "Yang dikirim melewati batas ukuran."),
+    429: ("Terlalu sering", "Tunggu sebentar, lalu coba lagi."),
+    500: ("Ada yang salah di pihak kami", "Sudah kami catat. Tidak ada laporan yang hilang karenanya."),
+    503: ("Basis data sedang tidak terjangkau", "Coba lagi sebentar. Tidak ada yang hilang."),
+}
+
+
 def register(app: Flask) -> None:
     """Let the app answer every known error in words, and never show a stack trace."""
     for error_type in STATUS:
@@ -35,7 +49,8 @@ def problem(status: int, title: str, detail: str) -> Response:
     """Return an answer in the form the caller reads: JSON for programs, HTML for people."""
     headers = {"Retry-After": "5"} if status == 503 else {}
     if _for_people():
-        page = render_template("problem.html", status=status, title=title, detail=detail)
+        indonesian = _INDONESIAN.get(status, (title, detail))
+        page = render_template("problem.html", status=status, english=(title, detail), indonesian=indonesian)
         return Response(page, status, headers, mimetype="text/html")
     body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
     return Response(body + "\n", status, headers, content_type="application/problem+json")

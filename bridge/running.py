@@ -61,9 +61,7 @@ class Crew:
     def _guarded(self, name: str, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception:  # noqa: BLE001 - the last line of a thread: say it, and end the process as a whole
+        except Exception:
             log.exception("thread_failed", thread=name)
             self._failed = True
             self.stop.set()
-
-

@@ -1,6 +1,7 @@
 """JSON read one way only: no duplicate keys, no NaN, no unbounded nesting, UTF-8."""
 
 import json
+from collections import Counter
 from typing import Any
 
 #: Our own payload is three levels deep; a city's own may be deeper.
@@ -37,8 +38,8 @@ def loads(body: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise NotJson(f"the key {twice[:100]!r} appears twice in one object")
     return found
 

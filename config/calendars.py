@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import holidays
@@ -90,7 +91,7 @@ def _week(hours: Mapping[str, list[str]]) -> tuple[Hours, ...]:
 
 def _in_order(texts: list[str], day: str) -> list[str]:
     stretches = [_stretch(text) for text in texts]
-    if any(before[1] > after[0] for before, after in zip(stretches, stretches[1:], strict=False)):
+    if any(before[1] > after[0] for before, after in pairwise(stretches)):
         raise BadHours(f"{day}: stretches overlap or are out of order: {', '.join(texts)}")
     return texts
 

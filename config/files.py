@@ -4,6 +4,8 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -99,7 +101,9 @@ class _PeriodSchema(_Checked):
 class _CalendarSchema(_Checked):
     zone = fields.String(required=True, validate=lambda zone: _zone(zone))
     holidays = fields.String(load_default="")
-    years = fields.List(fields.Integer(strict=True), load_default=lambda: [2024, 2030], validate=validate.Length(equal=2))
+    years = fields.List(
+        fields.Integer(strict=True), load_default=lambda: [2024, 2030], validate=validate.Length(equal=2)
+    )
     joint_leave = fields.Boolean(load_default=True)
     hours = fields.Dict(required=True)
     override = fields.List(fields.Nested(_OverrideSchema), load_default=list)
@@ -235,7 +239,7 @@ def _calendars(reading: _Reading) -> dict[str, WorkingCalendar]:
         file = f"calendars/{path.name}"
         content = reading.checked(file, "", reading.toml(file), _CalendarSchema())
         if content is not None:
-            calendar = reading.guarded(file, lambda p=path, c=content: build_calendar(p.stem, c))
+            calendar = reading.guarded(file, partial(build_calendar, path.stem, content))
             found |= {path.stem: calendar} if calendar else {}
     if not found and not reading.faults:
         reading.faults.append("calendars/: no calendar there; at least one is needed")
@@ -278,7 +282,7 @@ def _policy(reading: _Reading, place: str, kind: Kind, content: dict[str, Any]) 
         for level, rung in enumerate(content["ladder"], start=1)
     ]
     steps = (*warnings, *rungs)
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         if before.at.unit is after.at.unit and before.at.amount > after.at.amount:
             reading.faults.append(f"policies.toml: {place}: {after.at} comes after {before.at}; steps must rise")
     unnamed = Policy(kind, "", span, steps, content["source"])
@@ -296,9 +300,13 @@ def _rules(
         if loaded is None:
             continue
         if loaded["office"] not in offices:
-            reading.faults.append(f"routing.toml: {place}.office: no office {loaded['office']!r}; there are {', '.join(offices)}")
+            reading.faults.append(
+                f"routing.toml: {place}.office: no office {loaded['office']!r}; there are {', '.join(offices)}"
+            )
         if loaded["policy"] not in policies:
-            reading.faults.append(f"routing.toml: {place}.policy: no policy set {loaded['policy']!r}; there are {', '.join(policies)}")
+            reading.faults.append(
+                f"routing.toml: {place}.policy: no policy set {loaded['policy']!r}; there are {', '.join(policies)}"
+            )
         when = {name: tuple(values) for name, values in loaded.pop("when").items()}
         rules.append(Rule(when=when, **loaded))
     if not reading.faults and (not rules or rules[-1].when):
@@ -314,5 +322,3 @@ def _lines(messages: Any, place: str) -> Iterator[str]:
     else:
         for text in messages if isinstance(messages, list) else [messages]:
             yield f"{place}: {text}"
-
-

@@ -25,20 +25,42 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("BRIDGE_DATABASE_URL", "where facts are kept; postgresql://… or sqlite:///…", "SQLite in the data folder", "URL"),
+    Setting(
+        "BRIDGE_DATABASE_URL", "where facts are kept; postgresql://… or sqlite:///…", "SQLite in the data folder", "URL"
+    ),
     Setting("BRIDGE_BROKER_URL", "the queue; amqp://… or embedded:///path", "embedded, in the data folder", "URL"),
     Setting("BRIDGE_DATA_DIR", "embedded database and queue, made keys, mail as files", "var/", "folder"),
     Setting("BRIDGE_CONFIG_DIR", "sources, offices, routing, policies, calendars", "config/", "folder"),
     Setting("BRIDGE_LISTEN", "address the web side listens on", "127.0.0.1:8311", "host:port"),
-    Setting("BRIDGE_PUBLIC_URL", "how the outside reaches us; goes into links", "http:// and the listen address", "URL"),
-    Setting("BRIDGE_SECRET_KEY", "signs logins and one-click links", "made once into the data folder", "24+ bytes", secret=True),
-    Setting("BRIDGE_TICKET_KEY", "makes tickets unguessable; never change it", "made once into the data folder", "24+ bytes", secret=True),
-    Setting("BRIDGE_SMTP_URL", "mail server; smtp://user:password@host:587 or smtps://…", "mail is written as .eml files", "URL", secret=True),
+    Setting(
+        "BRIDGE_PUBLIC_URL", "how the outside reaches us; goes into links", "http:// and the listen address", "URL"
+    ),
+    Setting(
+        "BRIDGE_SECRET_KEY",
+        "signs logins and one-click links",
+        "made once into the data folder",
+        "24+ bytes",
+        secret=True,
+    ),
+    Setting(
+        "BRIDGE_TICKET_KEY",
+        "makes tickets unguessable; never change it",
+        "made once into the data folder",
+        "24+ bytes",
+        secret=True,
+    ),
+    Setting(
+        "BRIDGE_SMTP_URL",
+        "mail server; smtp://user:password@host:587 or smtps://…",
+        "mail is written as .eml files",
+        "URL",
+        secret=True,
+    ),
     Setting("BRIDGE_MAIL_FROM", "sender of notices", "jembatan@localhost", "address"),
     Setting("BRIDGE_LOG", "text for people, json for machines", "text"),
     Setting("BRIDGE_HEARTBEAT_URL", "pinged while the watcher of clocks is well", "none", "URL"),
     Setting("BRIDGE_RECEIVER_WORKERS", "processes of `bridge receive`", "2"),
-)  # fmt: skip
+)
 
 
 class BadSettings(Exception):

@@ -123,7 +123,7 @@ class QueueWorker:
         except _Stopped:
             for raw, _ in batch:
                 raw.requeue()
-        except Exception:  # noqa: BLE001 - whatever a message does to a step, the others go on
+        except Exception:
             if len(batch) > 1:
                 # One of them is poison: find it by halving, so that the others go on.
                 half = len(batch) // 2
@@ -213,4 +213,3 @@ def _why(state: RetryCallState) -> dict[str, str]:
 def _broker_errors(broker_url: str) -> tuple[type[BaseException], ...]:
     with connect(broker_url) as connection:
         return (*connection.connection_errors, *connection.channel_errors)
-

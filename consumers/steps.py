@@ -21,11 +21,10 @@ from consumers.watch_clocks import WatchClocks
 _TELLERS = 4
 
 
-def make_steps(
-    service: Service, stop: threading.Event, names: Sequence[str]
-) -> dict[str, list[Callable[[], None]]]:
+def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) -> dict[str, list[Callable[[], None]]]:
     """Return these steps by name with the functions their threads run."""
     database, rules, settings = service.database, service.rules, service.settings
+
     def fed(name: str, step: Step) -> Callable[[], None]:
         queues = [route.queue for route in ROUTES if route.step == name]
         return QueueWorker(settings.broker_url, queues, step, stop).run
@@ -63,4 +62,3 @@ def prepare(service: Service, stop: threading.Event) -> None:
         service.rules.prepare()
 
     keep_trying(stop, "database", (DatabaseAway, NotMigrated), ready)
-

@@ -10,9 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy.engine import Connection
 
-from bridge.strict_json import NotJson, loads
 from bridge.reports.clocks import Obligation
 from bridge.reports.escalation import Desk
 from bridge.reports.intake import CityEvent, Effect, EventType, existing_report, new_report
@@ -22,7 +20,8 @@ from bridge.rules import Rules
 from bridge.storage import people, webhooks
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
-from bridge.storage.database import Database
+from bridge.storage.database import Connection, Database
+from bridge.strict_json import NotJson, loads
 from schemas.city import NotAReport, load_event
 from schemas.messages import body_bytes
 
@@ -132,10 +131,13 @@ class TakeIn:
 
     def _load(self, connection: Connection, events: Sequence[CityEvent], now: datetime) -> _Batch:
         ids = {event.report_id for event in events}
+        later = {event.report_id for event in events if event.type is not EventType.SUBMITTED}
         withdrawn = {event.report_id for event in events if event.type is EventType.WITHDRAWN}
-        # Withdrawing ends clocks, so their rows are locked too, and first: the order everybody keeps.
-        owed = stored.lock_obligations(self._database, connection, withdrawn)
+        early = later - stored.by_ids(connection, later).keys() if later else later
+        webhooks.take_turn(self._database, connection, alone=bool(early))
+        # All reports at once, in the order everybody keeps; withdrawing ends clocks, so their rows are locked too.
         known = stored.lock(self._database, connection, ids)
+        owed = stored.lock_obligations(self._database, connection, withdrawn)
         waiting: dict[str, list[CityEvent]] = {}
         for row in webhooks.waiting(connection, ids - known.keys()):
             if earlier := self._checked(row, row["body"]).event:

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy.engine import Connection
 
 from bridge.delivery.errors import NotDelivered
 from bridge.reports.clocks import Obligation
@@ -22,7 +21,7 @@ from bridge.reports.telling import next_attempt_at, reason_gone
 from bridge.storage import deliveries
 from bridge.storage import reports as stored
 from bridge.storage.changes import enqueue
-from bridge.storage.database import Database
+from bridge.storage.database import Connection, Database
 
 log = structlog.get_logger()
 
@@ -101,7 +100,7 @@ class Telling:
             }
             enqueue(self._database, connection, [message])
             return False
-        return row["state"] != "failed" or row["next_attempt_at"] <= now
+        return bool(row["state"] != "failed" or row["next_attempt_at"] <= now)
 
     def _tell(self, attempt: Attempt) -> None:
         started = time.monotonic()

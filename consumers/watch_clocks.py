@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.engine import Connection
 
 from bridge.reports.clocks import Deed, Obligation
 from bridge.reports.escalation import Desk, fire
@@ -21,7 +20,7 @@ from bridge.rules import Rules
 from bridge.storage import escalations, people, workers
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
-from bridge.storage.database import Database
+from bridge.storage.database import Connection, Database
 
 log = structlog.get_logger()
 
@@ -63,17 +62,25 @@ class WatchClocks:
             if not due:
                 return 0
             ids = [obligation.report_id for obligation in due]
-            held = stored.lock(self._database, connection, ids)
+            # Who moves a report locks it before its clocks: waiting for it here could wait for ever.
+            held = stored.lock(self._database, connection, ids, skip_locked=True)
             owed = stored.obligations_of(connection, ids)
             desk = Desk(people.active(connection), stored.open_by_assignee(connection))
             changes = Changes()
-            for obligation in due:
+            for obligation in (o for o in due if o.report_id in held):
                 siblings = self._siblings(connection, obligation, owed[obligation.report_id])
                 if siblings is not None:
                     changes.add(self._fired(obligation, siblings, held[obligation.report_id], desk, now))
             write(self._database, connection, changes)
         for escalation in changes.escalations:
-            log.info("escalated", ticket=escalation.ticket, kind=escalation.kind, level=escalation.level, did=escalation.did, late_s=round(escalation.lateness_s, 1))  # fmt: skip
+            log.info(
+                "escalated",
+                ticket=escalation.ticket,
+                kind=escalation.kind,
+                level=escalation.level,
+                did=escalation.did,
+                late_s=round(escalation.lateness_s, 1),
+            )
         return len(changes.escalations)
 
     def _siblings(
@@ -93,7 +100,7 @@ class WatchClocks:
             return fire(obligation, siblings, report, self._rules.book, desk, now=now)
         except UnknownVersion:
             raise
-        except Exception as error:  # noqa: BLE001 - one report must not stop the clocks of all others
+        except Exception as error:
             log.exception("clock_stuck", ticket=report.ticket, kind=obligation.kind)
             changes = Changes(obligations=[replace(obligation, next_due=now + POISON_BACK_OFF)])
             changes.note(report, "clock_stuck", f"clock:{obligation.kind}", now, error=type(error).__name__)
@@ -122,4 +129,3 @@ def _one_per_report(due: list[Obligation]) -> list[Obligation]:
     for obligation in due:
         first.setdefault(obligation.report_id, obligation)
     return list(first.values())
-

@@ -71,7 +71,7 @@ class Mail:
         eventually(lambda: len(self.messages) >= n, limit_s, f"{n} mails at {self.url}, got {len(self.messages)}")
         return list(self.messages)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd
         """Called by aiosmtpd with a whole message, on its own thread."""
         await asyncio.sleep(self.delay_s)
         answer = self._next_answers.popleft() if self._next_answers else self._refusal or "250 2.0.0 accepted"
@@ -195,5 +195,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Say nothing: the requests are recorded."""

@@ -50,17 +50,23 @@ def policies(first_s: float = 3, every_s: float = 1) -> str:
 
 def _set(name: str, unit: str, first: float, every: float) -> str:
     rungs = "".join(
-        f'[[{name}.acknowledge.ladder]]\nat = "{int(first + i * every)} {unit}"\nto = "{to}"\n'
-        f'do = "{"both" if to == "next_member" else "notify"}"\n'
+        _rung(f"{name}.acknowledge", f"{int(first + i * every)} {unit}", to, "both" if i == 0 else "notify")
         for i, to in enumerate(LADDER)
     )
+    triage = _rung(f"{name}.triage", "5 hours", "role:secretariat", "notify")
+    reminded = _rung(f"{name}.completion", f"3 {unit}", "citizen", "notify")
+    closed = _rung(f"{name}.completion", f"6 {unit}", "assignee", "close")
+    decided = _rung(f"{name}.decision", "21 working days", "role:chair", "notify")
     return (
         f'[{name}.acknowledge]\nspan = "{int(first)} {unit}"\n{rungs}'
-        f'[{name}.triage]\nspan = "5 hours"\n[[{name}.triage.ladder]]\nat = "5 hours"\nto = "role:secretariat"\ndo = "notify"\n'
-        f'[{name}.completion]\nspan = "6 {unit}"\n[[{name}.completion.ladder]]\nat = "3 {unit}"\nto = "citizen"\ndo = "notify"\n'
-        f'[[{name}.completion.ladder]]\nat = "6 {unit}"\nto = "assignee"\ndo = "close"\n'
-        f'[{name}.decision]\nspan = "21 working days"\n[[{name}.decision.ladder]]\nat = "21 working days"\nto = "role:chair"\ndo = "notify"\n'
+        f'[{name}.triage]\nspan = "5 hours"\n{triage}'
+        f'[{name}.completion]\nspan = "6 {unit}"\n{reminded}{closed}'
+        f'[{name}.decision]\nspan = "21 working days"\n{decided}'
     )
+
+
+def _rung(clock: str, at: str, to: str, do: str) -> str:
+    return f'[[{clock}.ladder]]\nat = "{at}"\nto = "{to}"\ndo = "{do}"\n'
 
 
 def make_config(folder: Path, policies_text: str) -> Path:
@@ -133,7 +139,12 @@ class Running:
         log = self.folder / f"{part.replace(' ', '-')}.log"
         with log.open("ab") as file:
             self.processes[part] = subprocess.Popen(
-                [str(COMMAND), *part.split()], env=env, stdout=file, stderr=file, start_new_session=True, cwd=self.folder
+                [str(COMMAND), *part.split()],
+                env=env,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                cwd=self.folder,
             )
 
     def kill(self, part: str) -> None:
@@ -164,7 +175,14 @@ class Running:
     def command(self, *words: str, check: bool = True, stdin: str = "") -> str:
         """Run a `bridge` command and return what it printed."""
         done = subprocess.run(
-            [str(COMMAND), *words], env=self.env, input=stdin, capture_output=True, text=True, timeout=60, cwd=self.folder, check=False
+            [str(COMMAND), *words],
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=self.folder,
+            check=False,
         )
         assert not check or done.returncode == 0, f"bridge {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -247,7 +265,9 @@ class Running:
         """Return the mails a person got, about one report if a ticket is given."""
         address = f"{person}@bpsk.example"
         return [
-            m.message for m in list(self.mail.messages) if address in m.recipients and ticket in str(m.message["Subject"])
+            m.message
+            for m in list(self.mail.messages)
+            if address in m.recipients and ticket in str(m.message["Subject"])
         ]
 
     def track(self, ticket: str) -> str:

@@ -11,10 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 import pika
@@ -22,140 +19,27 @@ import psycopg
 from psycopg import sql
 
 from tests.receivers import Answer, CityReceiver, Mail, Mailed, Posted
+from tests.server import NotInstalled, Server, new_folder, program
 from tests.waiting import eventually, free_port
 
 __all__ = [
-    "Answer", "CityReceiver", "Mail", "Mailed", "Nginx", "Posted", "PostgreSQL", "RabbitMQ",
-    "chromium_path", "eventually", "free_port", "new_folder",
-]  # fmt: skip - tests import everything from here
+    "Answer",
+    "CityReceiver",
+    "Mail",
+    "Mailed",
+    "Nginx",
+    "Posted",
+    "PostgreSQL",
+    "RabbitMQ",
+    "Server",
+    "chromium_path",
+    "eventually",
+    "free_port",
+    "new_folder",
+]  # tests import everything from here
 
-KEEPER = Path(__file__).with_name("keeper.py")
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 NODE = "jembatan@localhost"
-START_LIMIT_S = 60.0
-STOP_LIMIT_S = 30.0
-
-
-class NotInstalled(Exception):
-    """A server the tests need is missing; `script/test` installs it or says how."""
-
-
-class Server:
-    """A server process with its keeper; subclasses say how to start it, and when it is ready."""
-
-    #: What asks this server for an orderly end.
-    stop_signal = signal.SIGTERM
-    #: Who runs it; empty for whoever runs the tests.
-    user = ""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.log = folder / "server.log"
-        self.pid = 0
-        self._keeper: subprocess.Popen[str] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def command(self) -> list[str]:
-        """Return the command line; it must stay in the foreground."""
-        raise NotImplementedError
-
-    def environment(self) -> dict[str, str]:
-        """Return all variables it gets: nothing of ours reaches it by accident."""
-        return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(self.folder)}
-
-    def ready(self) -> bool:
-        """Return whether it serves clients now."""
-        raise NotImplementedError
-
-    @property
-    def running(self) -> bool:
-        """Whether the process exists; a frozen one does."""
-        return self._keeper is not None and self._keeper.poll() is None
-
-    def start(self) -> None:
-        """Start it and wait until it serves clients."""
-        command = [sys.executable, "-I", "-S", str(KEEPER), str(self.folder), self.user, *self.command()]
-        with self.log.open("ab") as log:
-            self._keeper = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=self.environment(),
-                # Where a crash dump would go.
-                cwd=self.folder,
-                # Away from the terminal's group: Ctrl-C is for the tests, which then end us in order.
-                start_new_session=True,
-            )
-        self.pid = int(self._pipe().readline() or 0)
-        eventually(self._ready_or_dead, START_LIMIT_S, f"{type(self).__name__} serves clients\n{self.log_end()}")
-
-    def stop(self) -> None:
-        """End it in order, and the hard way if it takes too long."""
-        if self.running:
-            self._signal(self.stop_signal)
-        self._gone()
-
-    def kill(self) -> None:
-        """End it as a power cut would: SIGKILL."""
-        if self.running:
-            self._signal(signal.SIGKILL)
-        self._gone()
-
-    def restart(self) -> None:
-        """Stop and start on the same port and data."""
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Let it hang: connections stay open, nothing is answered."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def ensure_running(self) -> None:
-        """Bring it back if an earlier test stopped, killed or froze it."""
-        if self.running:
-            self.thaw()
-        else:
-            self.start()
-
-    def close(self) -> None:
-        """End it for good and remove its data."""
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def log_end(self, lines: int = 20) -> str:
-        """Return the last lines it wrote."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-    def _ready_or_dead(self) -> bool:
-        if not self.running:
-            raise AssertionError(f"{type(self).__name__} ended while starting\n{self.log_end()}")
-        return self.ready()
-
-    def _signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
-
-    def _gone(self) -> None:
-        """Wait for the keeper, which leaves only after everything below it."""
-        if self._keeper is None:
-            return
-        try:
-            self._keeper.wait(STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._keeper.wait(STOP_LIMIT_S)
-        self._keeper.communicate()
-        self._keeper = None
-
-    def _pipe(self) -> IO[str]:
-        assert self._keeper is not None
-        assert self._keeper.stdout is not None
-        return self._keeper.stdout
 
 
 class RabbitMQ(Server):
@@ -167,7 +51,7 @@ class RabbitMQ(Server):
         self.epmd_port = free_port()
         self.distribution_port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
-        self._erl_call = _program("erl_call", "erlang-base")
+        self._erl_call = program("erl_call", "erlang-base")
         self._vhosts = 0
         self._home = self._small_home()
 
@@ -263,8 +147,8 @@ class RabbitMQ(Server):
     def settle(self) -> None:
         """Have the queues declared so far outlive a `kill()`.
 
-        RabbitMQ before 3.13 writes which quorum queues there are up to a second after it confirmed their declaration
-        (github.com/rabbitmq/ra/pull/443); killed before, it comes back with a queue that has neither leader nor messages.
+        RabbitMQ 3.10 writes down which quorum queues there are up to a second after it confirmed their declaration
+        (github.com/rabbitmq/ra/pull/443). Killed before, it comes back with a queue without leader and messages.
         """
         self.evaluate("[ok = dets:sync(Table) || Table <- dets:all()]")
 
@@ -365,7 +249,7 @@ class Nginx(Server):
 
     def command(self) -> list[str]:
         self._write()
-        nginx = _program("nginx", "nginx-light")
+        nginx = program("nginx", "nginx-light")
         return [nginx, "-p", f"{self.folder}/", "-c", "nginx.conf", "-e", str(self.log), "-g", "daemon off;"]
 
     def ready(self) -> bool:
@@ -387,16 +271,6 @@ class Nginx(Server):
         (self.folder / "nginx.conf").write_text(text)
 
 
-def new_folder(name: str) -> Path:
-    """Return a new folder for a server.
-
-    Not below pytest's temporary folder: that is closed to other users, and PostgreSQL refuses to be root.
-    """
-    folder = Path(tempfile.mkdtemp(prefix=f"jembatan-{name}-"))
-    folder.chmod(0o755)
-    return folder
-
-
 def chromium_path() -> str:
     """Return the Chromium the browser tests drive."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
@@ -405,20 +279,12 @@ def chromium_path() -> str:
     raise NotInstalled("chromium (Debian: chromium)")
 
 
-def _program(name: str, package: str) -> str:
-    # Debian keeps servers in sbin, which is not on everybody's path.
-    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/usr/local/sbin"])
-    if found := shutil.which(name, path=path):
-        return found
-    raise NotInstalled(f"{name} (Debian: {package})")
-
-
 def _postgresql_programs() -> Path:
     """Return the folder of the newest PostgreSQL: Debian's place first, then the path."""
     installed = [at for at in Path("/usr/lib/postgresql").glob("*/bin") if (at / "initdb").exists()]
     if installed:
         return max(installed, key=lambda at: int(re.sub(r"\D", "", at.parent.name)))
-    return Path(_program("initdb", "postgresql")).resolve().parent
+    return Path(program("initdb", "postgresql")).resolve().parent
 
 
 def _let_through(folder: Path) -> None:

@@ -55,7 +55,8 @@ def test_rabbitmq_cuts_its_clients_off_when_told(rabbitmq: RabbitMQ, amqp_url: s
         connection.process_data_events(5)
 
 
-def test_frozen_rabbitmq_answers_nobody_until_it_thaws(rabbitmq: RabbitMQ, amqp_url: str) -> None:
+@pytest.mark.usefixtures("amqp_url")
+def test_frozen_rabbitmq_answers_nobody_until_it_thaws(rabbitmq: RabbitMQ) -> None:
     rabbitmq.freeze()
     assert rabbitmq.running
     assert not rabbitmq.ready()

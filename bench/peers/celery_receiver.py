@@ -35,7 +35,7 @@ def receive() -> tuple[dict[str, Any], int]:
     """Answer 202 once `.delay()` has its confirm."""
     raw = request.get_data()
     try:
-        check(request.headers, raw)
+        check(request.headers.get, raw)
     except Refused as refused:
         return {"status": "refused"}, refused.status
     take_in.delay(raw.decode())

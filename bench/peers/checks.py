@@ -8,7 +8,7 @@ import hmac
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from hashlib import sha256
 
 from schemas.city import NotAReport, load_event
@@ -26,24 +26,24 @@ class Refused(Exception):
         super().__init__(status)
 
 
-def check(headers: Mapping[str, str], body: bytes) -> None:
+def check(header: Callable[[str, str], str], body: bytes) -> None:
     """Verify the Standard Webhooks v1 signature over the raw bytes, and load the payload by the schema.
 
     Raises:
         Refused: 401 not authentic, 422 not a report.
     """
-    _authenticate(headers, body)
+    _authenticate(header, body)
     try:
         load_event(json.loads(body))
     except (ValueError, NotAReport) as error:
         raise Refused(422) from error
 
 
-def _authenticate(headers: Mapping[str, str], body: bytes) -> None:
-    timestamp = headers.get("webhook-timestamp", "")
-    signed = f"{headers.get('webhook-id', '')}.{timestamp}.".encode() + body
+def _authenticate(header: Callable[[str, str], str], body: bytes) -> None:
+    timestamp = header("webhook-timestamp", "")
+    signed = f"{header('webhook-id', '')}.{timestamp}.".encode() + body
     expected = "v1," + base64.b64encode(hmac.digest(_KEY, signed, sha256)).decode()
-    given = headers.get("webhook-signature", "").split(" ")
+    given = header("webhook-signature", "").split(" ")
     if not any(hmac.compare_digest(expected.encode(), one.encode()) for one in given):
         raise Refused(401)
     if not timestamp.isdigit() or abs(time.time() - int(timestamp)) > TOLERANCE_S:

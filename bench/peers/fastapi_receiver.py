@@ -33,7 +33,7 @@ async def receive(request: Request) -> JSONResponse:
     """Answer 202 once the queue has confirmed."""
     raw = await request.body()
     try:
-        check(request.headers, raw)
+        check(request.headers.get, raw)
     except Refused as refused:
         return JSONResponse({"status": "refused"}, refused.status)
     message = aio_pika.Message(

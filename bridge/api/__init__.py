@@ -79,7 +79,20 @@ def _short(report: Report) -> dict[str, Any]:
 
 
 def _public(row: Any, owed: list[Obligation]) -> dict[str, Any]:
-    names = ("ticket", "report_id", "source", "external_id", "status", "outcome", "office", "assignee", "cycle", "category", "title", "case_number")  # fmt: skip
+    names = (
+        "ticket",
+        "report_id",
+        "source",
+        "external_id",
+        "status",
+        "outcome",
+        "office",
+        "assignee",
+        "cycle",
+        "category",
+        "title",
+        "case_number",
+    )
     return {name: row[name] for name in names} | {
         "received_at": row["received_at"].isoformat(),
         "obligations": [

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from queue import Empty
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.transport import virtual
 
@@ -61,7 +61,7 @@ class QueueStore:
         Raises:
             sqlite3.OperationalError: disk full, or locked for more than five seconds.
         """
-        with _transaction(self._durable):
+        with _Transaction(self._durable):
             self._durable.executemany("INSERT INTO messages (queue, payload) VALUES (?, ?)", messages)
 
     def take(self, queues: Sequence[str], most: int) -> list[tuple[int, str, str, int]]:
@@ -78,12 +78,12 @@ class QueueStore:
 
     def ack(self, message_id: int) -> None:
         """Delete a message: its work is done."""
-        with _transaction(self._light):
+        with _Transaction(self._light):
             self._light.execute("DELETE FROM messages WHERE id = ?", (message_id,))
 
     def release(self, message_id: int) -> None:
         """Put a taken message back in its place; one delivered too often goes to the dead letters."""
-        with _transaction(self._light):
+        with _Transaction(self._light):
             self._light.execute(
                 "UPDATE messages SET owner = NULL, taken_at = NULL,"
                 " queue = CASE WHEN deliveries >= ? AND queue NOT LIKE '%.dead' THEN queue || '.dead' ELSE queue END"
@@ -94,7 +94,7 @@ class QueueStore:
 
     def park(self, message_id: int) -> None:
         """Move a message to the dead-letter queue of its queue."""
-        with _transaction(self._light):
+        with _Transaction(self._light):
             self._light.execute(
                 "UPDATE messages SET queue = queue || '.dead', owner = NULL, taken_at = NULL, deliveries = 0"
                 " WHERE id = ?",
@@ -108,7 +108,7 @@ class QueueStore:
 
     def purge(self, queue: str) -> int:
         """Delete every message of a queue; returns how many."""
-        with _transaction(self._light):
+        with _Transaction(self._light):
             return self._light.execute("DELETE FROM messages WHERE queue = ?", (queue,)).rowcount
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class QueueStore:
         self._light.close()
 
     def _take(self, queues: Sequence[str], marks: str, most: int) -> list[tuple[int, str, str, int]]:
-        with _transaction(self._light):
+        with _Transaction(self._light):
             rows = self._light.execute(
                 f"SELECT id, queue, payload, deliveries FROM messages"  # noqa: S608 - only question marks
                 f" WHERE owner IS NULL AND queue IN ({marks}) ORDER BY id LIMIT ?",
@@ -136,7 +136,7 @@ class QueueStore:
         found = self._light.execute("SELECT DISTINCT owner FROM messages WHERE owner IS NOT NULL").fetchall()
         dead = [owner for (owner,) in found if not self._owner.lives(owner)]
         stale = time.time() - LEASE_S
-        with _transaction(self._light):
+        with _Transaction(self._light):
             for owner in dead:
                 self._light.execute("UPDATE messages SET owner = NULL WHERE owner = ?", (owner,))
             freed = self._light.execute(
@@ -153,7 +153,7 @@ class QueueStore:
         return connection
 
 
-class _transaction:
+class _Transaction:
     """BEGIN IMMEDIATE … COMMIT: a writer waits its turn instead of failing half-way."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -169,7 +169,7 @@ class _transaction:
 class _Owner:
     """This process as an owner of taken messages: a name, and a file locked for as long as it lives."""
 
-    _of_process: dict[tuple[int, Path], "_Owner"] = {}
+    _of_process: ClassVar[dict[tuple[int, Path], "_Owner"]] = {}
     _making = threading.Lock()
 
     def __init__(self, folder: Path) -> None:
@@ -207,7 +207,7 @@ class _Owner:
             os.close(file)
 
 
-class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is untyped
+class QoS(virtual.QoS):
     """Acknowledging deletes the row, rejecting releases or parks it."""
 
     def ack(self, delivery_tag: str) -> None:
@@ -222,23 +222,23 @@ class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is untyped
         self._quick_ack(delivery_tag)
 
 
-class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
+class Channel(virtual.Channel):
     """A kombu channel over a QueueStore."""
 
     QoS = QoS
-    body_encoding = None  # our bodies are JSON text already
+    body_encoding: Any = None  # our bodies are JSON text already
 
     def __init__(self, connection: Any, **options: Any) -> None:
-        super().__init__(connection, **options)
+        super().__init__(connection, **options)  # type: ignore[no-untyped-call]
         self.store = QueueStore(Path(connection.client.virtual_host))
 
     def close(self) -> None:
         """Release what is unacknowledged and close the file."""
         if not self.closed:
-            super().close()
+            super().close()  # type: ignore[no-untyped-call]
             self.store.close()
 
-    def _get_many(self, queues: Sequence[str], timeout: float | None = None) -> None:
+    def _get_many(self, queues: Sequence[str], timeout: float | None = None) -> None:  # noqa: ARG002 - kombu calls it so
         most = self.qos.can_consume_max_estimate() or _BATCH
         rows = self.store.take(queues, min(most, _BATCH))
         if not rows:
@@ -246,7 +246,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
         for row in rows:
             self.connection._deliver(_payload(row), row[1])
 
-    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:  # noqa: ARG002 - kombu calls it so
         rows = self.store.take([queue], 1)
         if not rows:
             raise Empty
@@ -265,7 +265,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
         self.store.release(int(message.delivery_tag))
 
 
-class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
+class Transport(virtual.Transport):
     """`Connection(transport="bridge.broker.embedded:Transport", virtual_host="/path/to/file")`."""
 
     Channel = Channel

@@ -194,7 +194,7 @@ class PikaPublisher:
         # The broker returns before it acks, so the id is here when the ack comes.
         self._returned.add(properties.message_id or "")
 
-    def _on_confirm(self, frame: pika.frame.Method) -> None:  # type: ignore[type-arg]
+    def _on_confirm(self, frame: pika.frame.Method) -> None:
         confirm = frame.method
         tags = [confirm.delivery_tag]
         if confirm.multiple:

@@ -77,7 +77,8 @@ def config_check() -> None:
     for warning in service.configuration.warnings:
         click.secho(f"Note: {warning}", fg="yellow")
     click.echo(
-        f"All good: {len(service.configuration.sources)} sources, {len(book.offices)} offices, {len(book.rules)} rules, "
+        f"All good: {len(service.configuration.sources)} sources, {len(book.offices)} offices, "
+        f"{len(book.rules)} rules, "
         f"{sum(map(len, book.policies.values()))} clocks, {len(book.calendars)} calendars."
     )
 
@@ -157,12 +158,16 @@ def _account(service: Service, report: Report, obligation: Obligation, everybody
     policy, calendar = book.frozen(obligation)
     lines = [
         f"started {when(obligation.started_at, 'en')}, cycle {obligation.cycle}",
-        f"span {policy.span} ({policy.source or 'no source given'}); policy {policy.version}, calendar {calendar.version}",
+        f"span {policy.span} ({policy.source or 'no source given'})",
+        f"policy {policy.version}, calendar {calendar.version}",
     ]
     for pause in obligation.pauses:
         until = when(pause.until, "en") if pause.until else "now"
         lines.append(f"paused {when(pause.since, 'en')} to {until} by {pause.by}: {pause.reason}")
-    lines += [f"skipped {day:%a %d %b %Y}: {why}" for day, why in calendar.days_off_between(obligation.started_at, obligation.deadline_at)]
+    lines += [
+        f"skipped {day:%a %d %b %Y}: {why}"
+        for day, why in calendar.days_off_between(obligation.started_at, obligation.deadline_at)
+    ]
     holder = Holder(report.office, report.assignee, report.assigned_before)
     upcoming = []
     for step, at in plan(obligation, policy, calendar) if obligation.next_due else []:
@@ -218,7 +223,9 @@ def _check_disk(service: Service) -> list[str]:
     service.settings.data_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(service.settings.data_dir).free
     if free < _MIN_FREE_BYTES:
-        return [f"only {free // 2**20} MiB free at {service.settings.data_dir}; make room, accepting stops when it is full"]
+        return [
+            f"only {free // 2**20} MiB free at {service.settings.data_dir}; make room, accepting stops when it is full"
+        ]
     return []
 
 

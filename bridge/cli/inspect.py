@@ -52,7 +52,9 @@ def list_escalations(
     if as_json:
         show_json(rows)
     else:
-        show_table(rows, ("seq", "fired_at", "ticket", "cycle", "kind", "level", "to", "did", "lateness_s", "delivered"))
+        show_table(
+            rows, ("seq", "fired_at", "ticket", "cycle", "kind", "level", "to", "did", "lateness_s", "delivered")
+        )
 
 
 @escalations.command("tail")
@@ -120,7 +122,9 @@ def verify() -> None:
     with service.database.read() as connection:
         verdict = log.verify(connection)
     if verdict.broken_at is not None:
-        raise click.ClickException(f"the chain is broken at number {verdict.broken_at}: a row was changed or is missing")
+        raise click.ClickException(
+            f"the chain is broken at number {verdict.broken_at}: a row was changed or is missing"
+        )
     click.echo(f"The chain is whole: {verdict.sealed} rows, {verdict.unsealed} not yet sealed.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sys
 from datetime import UTC, datetime
 
 import click
@@ -59,9 +60,7 @@ def list_people(as_json: bool) -> None:
     with service.database.read() as connection:
         everybody, load = stored.active(connection), open_by_assignee(connection)
         now = service.database.now(connection)
-    rows = [
-        {**vars(p), "present": p.is_present(now), "open_reports": load.get(p.person_id, 0)} for p in everybody
-    ]
+    rows = [{**vars(p), "present": p.is_present(now), "open_reports": load.get(p.person_id, 0)} for p in everybody]
     if as_json:
         show_json(rows)
     else:
@@ -99,7 +98,7 @@ def password(person_id: str, from_stdin: bool) -> None:
     from bridge.auth import hash_password
     from bridge.storage import people as stored
 
-    text = click.get_text_stream("stdin").readline().strip() if from_stdin else _asked()
+    text = sys.stdin.readline().strip() if from_stdin else _asked()
     if len(text) < 10:
         raise click.ClickException("a password needs at least 10 characters")
     service = open_service(need_rules=True)
@@ -144,13 +143,23 @@ def remove(person_id: str) -> None:
 @click.option("--rate", default=0.0, show_default="as fast as it goes", help="Reports per second.")
 @click.option("--source", default="qlue", show_default=True)
 @click.option("--duplicates", default=0, show_default=True, type=click.IntRange(0, 100), help="Percent sent twice.")
-@click.option("--faults", default=0, show_default=True, type=click.IntRange(0, 100), help="Percent that are no valid report.")
+@click.option(
+    "--faults", default=0, show_default=True, type=click.IntRange(0, 100), help="Percent that are no valid report."
+)
 @click.option("--seed", default=1, show_default=True, help="The same seed tells the same stories.")
 @click.option("--url", default="", help="Where to send; default the public URL.")
 @click.option("--parallel", default=4, show_default=True, type=click.IntRange(1, 64))
 @as_json
 def simulate(
-    count: int, rate: float, source: str, duplicates: int, faults: int, seed: int, url: str, parallel: int, as_json: bool
+    count: int,
+    rate: float,
+    source: str,
+    duplicates: int,
+    faults: int,
+    seed: int,
+    url: str,
+    parallel: int,
+    as_json: bool,
 ) -> None:
     """Be a city app: send believable signed complaints and count what comes back.
 
@@ -172,7 +181,7 @@ def simulate(
         seed=seed,
         parallel=parallel,
     )
-    with click.progressbar(length=plan.total, label="Sending", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=plan.total, label="Sending", file=sys.stderr) as bar:
         tally = run(plan, bar.update)
     if as_json:
         show_json(vars(tally))

@@ -32,7 +32,9 @@ def list_reports(status: str | None, assignee: str, search: str, most: int, as_j
 
     service = open_service(need_rules=True)
     with service.database.read() as connection:
-        rows = stored.listed(connection, stored.Wanted(status=status or "", assignee=assignee, search=search), most=most)
+        rows = stored.listed(
+            connection, stored.Wanted(status=status or "", assignee=assignee, search=search), most=most
+        )
     shown = [public(row) for row in rows]
     if as_json:
         show_json(shown)
@@ -77,7 +79,9 @@ def show_report(ticket: str, as_json: bool) -> None:
     for name in ("status", "office", "assignee", "source", "external_id", "category", "case_number"):
         click.echo(f"  {name:12} {row[name] or '-'}")
     for owing in row["obligations"]:
-        click.echo(f"  {owing['kind']:12} {owing['state']}, level {owing['level']}, next due {owing['next_due'] or '-'}")
+        click.echo(
+            f"  {owing['kind']:12} {owing['state']}, level {owing['level']}, next due {owing['next_due'] or '-'}"
+        )
     for line in row["history"]:
         click.echo(f"  {line['at']:%Y-%m-%d %H:%M:%S}  {line['event']:14} {line['actor']}  {line['data'] or ''}")
 

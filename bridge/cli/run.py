@@ -152,13 +152,14 @@ def serve_app(app: Flask, host: str, port: int, crew: Crew) -> None:
 def _say_where(service: Service) -> None:
     settings = service.settings
     _warn(service)
+    mail = "sent" if settings.smtp_url else _short(settings.data_dir / "mail")
     click.echo(
         f"""
 Jembatan is up.
   Desk          {settings.public_url}/desk/
   Way in        {settings.public_url}/webhooks/<source>
   Health        {settings.public_url}/readyz
-  Data          {_short(settings.data_dir)}   Mail: {"sent" if settings.smtp_url else _short(settings.data_dir / "mail")}
+  Data          {_short(settings.data_dir)}   Mail: {mail}
   First person  bridge people add ani --name "Ani" --role officer --office bpsk-dki
 Stop with Ctrl-C; nothing is lost by it, nor by kill -9."""
     )

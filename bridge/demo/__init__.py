@@ -1,4 +1,4 @@
-"""`bridge up --demo`: a pretend city app, people of BPSK, and a ladder in seconds. Everything else is the real thing."""
+"""`bridge up --demo`: a pretend city app, people of BPSK, and a ladder in seconds. All else is the real thing."""
 
 from __future__ import annotations
 

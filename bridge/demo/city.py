@@ -100,7 +100,9 @@ def create_city(city: CityApp) -> Flask:
 
     @app.post("/callbacks")
     def callback() -> Response:
-        headers = {name: request.headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+        headers = {
+            name: request.headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+        }
         try:
             city.receive(headers, request.get_data())
         except NotAuthentic:

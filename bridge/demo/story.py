@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bridge.running import Crew
     from bridge.service import Service
 
-PASSWORD = "jembatan-demo"  # noqa: S105 - printed on the screen; only for pretend people on loopback
+PASSWORD = "jembatan-demo"  # noqa: S105 - printed on the screen; pretend people on loopback
 
 PEOPLE = (
     Person("ani", "Ani Rahmawati", Role.OFFICER, "bpsk-dki", "ani@bpsk.example", "consumer"),
@@ -98,7 +98,8 @@ Now watch: a citizen complains, and nobody answers …
             if row["id"] not in self._said:
                 self._said.add(row["id"])
                 who = ", ".join(names.get(p, p) for p in row["told"])
-                _say(f"Tidak ditanggapi (no answer): level {row['level']} → {say(row['target'].removeprefix('role:'), 'en')}: {who}")
+                rung = say(row["target"].removeprefix("role:"), "en")
+                _say(f"Tidak ditanggapi (no answer): level {row['level']} → {rung}: {who}")
         return max((row["level"] for row in rows), default=0)
 
     def _answer(self, ticket: str) -> None:
@@ -109,7 +110,9 @@ Now watch: a citizen complains, and nobody answers …
         if self._pause(8):
             self._service.casework.move(Move.CLOSE, ticket, actor, Details(outcome=Outcome.SETTLED))
             _say(f"Perdamaian (settled): {ticket} is green, and the city app knows")
-            click.echo("\nNow it is your turn: file a complaint in the city app, log in as ani, acknowledge it in time.\n")
+            click.echo(
+                "\nNow it is your turn: file a complaint in the city app, log in as ani, acknowledge it in time.\n"
+            )
 
     def _until(self, condition: Callable[[], bool], limit_s: float = 300) -> bool:
         until = time.monotonic() + limit_s

@@ -12,7 +12,22 @@ from bridge.service import Service
 from bridge.storage import escalations, people
 from bridge.storage.workers import pulse
 
-_COLUMNS = ("seq", "ticket", "cycle", "kind", "level", "due_at", "fired_at", "lateness_s", "held_by", "target", "told", "did", "delivered", "hash")  # fmt: skip
+_COLUMNS = (
+    "seq",
+    "ticket",
+    "cycle",
+    "kind",
+    "level",
+    "due_at",
+    "fired_at",
+    "lateness_s",
+    "held_by",
+    "target",
+    "told",
+    "did",
+    "delivered",
+    "hash",
+)
 
 
 def blueprint(service: Service) -> Blueprint:

@@ -95,7 +95,8 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
     return {
         "report": row,
         "names": names,
-        "people": [p for p in everybody if p.role is Role.OFFICER],
+        "now": now,
+        "people": [p for p in everybody if p.role is Role.OFFICER and p.person_id != report.assignee],
         "contacts_shown": sees_contacts(g.person, report),
         "moves": [m for m in moves_from(report.status) if m is not Move.WITHDRAW],
         "outcomes": _outcomes(report),

@@ -18,9 +18,9 @@ from prometheus_client import Counter
 
 from bridge.broker.messages import webhook_received
 from bridge.broker.publisher import NotDurable, Publisher
-from bridge.strict_json import NotJson, loads
 from bridge.reports.tickets import report_id_for, ticket_for
 from bridge.signing import NotAuthentic, verify
+from bridge.strict_json import NotJson, loads
 from schemas.city import NotAReport, load_event
 
 log = structlog.get_logger()

@@ -6,9 +6,7 @@ from datetime import datetime
 from bridge.reports.people import Person, Role
 
 
-def candidates(
-    people: Iterable[Person], *, office: str, role: Role, element: str = "", now: datetime
-) -> list[Person]:
+def candidates(people: Iterable[Person], *, office: str, role: Role, element: str = "", now: datetime) -> list[Person]:
     """Return those of the office and role who are present; those of `element` only, if there are any."""
     present = [p for p in people if p.office == office and p.role is role and p.is_present(now)]
     of_element = [p for p in present if element and p.element == element]

@@ -62,7 +62,7 @@ class WorkingCalendar:
 
     def local(self, at: datetime) -> datetime:
         """Return `at` on the office's own clock."""
-        return _utc(at).astimezone(ZoneInfo(self.zone))
+        return in_utc(at).astimezone(ZoneInfo(self.zone))
 
     def is_open(self, at: datetime) -> bool:
         """Tell whether `at` lies inside working time (its end instant excluded)."""
@@ -86,7 +86,7 @@ class WorkingCalendar:
         Raises:
             NoWorkingTime: not enough working time in the ten years after `start`.
         """
-        start, left = _utc(start), timedelta(seconds=working_s)
+        start, left = in_utc(start), timedelta(seconds=working_s)
         for opens, closes in self._spans_from(start):
             begin = max(opens, start)
             if begin + left <= closes:
@@ -96,7 +96,7 @@ class WorkingCalendar:
 
     def elapsed(self, start: datetime, end: datetime) -> float:
         """Return the seconds of working time between two instants; 0 when `end` is not after `start`."""
-        start, end, total = _utc(start), _utc(end), timedelta()
+        start, end, total = in_utc(start), in_utc(end), timedelta()
         for opens, closes in self._spans_from(start):
             if opens >= end:
                 break
@@ -152,8 +152,12 @@ class WorkingCalendar:
         return at
 
 
-def _utc(at: datetime) -> datetime:
-    # Arithmetic on datetimes that share a zone is done on wall clocks, and wrong by an hour when they change.
+def in_utc(at: datetime) -> datetime:
+    """Return an aware instant in UTC: arithmetic within any other zone goes by its wall clock, and that changes.
+
+    Raises:
+        NaiveDatetime: it has no zone.
+    """
     if at.tzinfo is None:
-        raise NaiveDatetime("calendars need time-zone-aware datetimes")
+        raise NaiveDatetime(f"{at} has no time zone")
     return at.astimezone(UTC)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from bridge.reports.calendars import WorkingCalendar
+from bridge.reports.calendars import WorkingCalendar, in_utc
 
 
 class Kind(StrEnum):
@@ -76,8 +76,9 @@ class BadSpan(ValueError):
     """The text is not a span of time."""
 
 
-_SPAN = re.compile(r"(\d{1,6}) (working )?(second|minute|hour|day)s?")
+_SPAN = re.compile(r"([0-9]{1,11}) (working )?(second|minute|hour|day)s?")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_LONGEST_S = 999_999 * 86_400  # more than that and no date has it
 
 
 def parse_span(text: str) -> Span:
@@ -87,7 +88,7 @@ def parse_span(text: str) -> Span:
         BadSpan: says the forms there are.
     """
     found = _SPAN.fullmatch(text.strip())
-    if not found:
+    if not found or int(found[1]) * _SECONDS[found[3]] > _LONGEST_S:
         raise BadSpan(f"{text!r} is not a span; write for example '30 minutes', '4 working hours', '21 working days'")
     amount, working, unit = int(found[1]), bool(found[2]), found[3]
     if working and unit == "day":
@@ -137,9 +138,7 @@ class Policy:
     @classmethod
     def from_definition(cls, version: str, definition: dict[str, Any]) -> "Policy":
         """Read what `definition` gave."""
-        steps = tuple(
-            Step(parse_span(s["at"]), s["level"], s["to"], Deed(s["do"])) for s in definition["steps"]
-        )
+        steps = tuple(Step(parse_span(s["at"]), s["level"], s["to"], Deed(s["do"])) for s in definition["steps"])
         return cls(
             Kind(definition["kind"]), version, parse_span(definition["span"]), steps, definition.get("source", "")
         )
@@ -159,8 +158,9 @@ class Pause:
 class Obligation:
     """One row per (report, kind); the timer is its `next_due` column and nothing else.
 
-    `step` counts the steps fired in this cycle, warnings included; `level` is the highest rung told. Due times are aware, UTC; `next_due` is None exactly when the
-    clock is not running or its ladder is exhausted. `deadline_at` is when the span itself ends.
+    `step` counts the steps fired in this cycle, warnings included; `level` is the highest rung told. Due times are
+    aware, UTC; `next_due` is None exactly when the clock is not running or its ladder is exhausted. `deadline_at` is
+    when the span itself ends.
     """
 
     report_id: str
@@ -184,10 +184,9 @@ class Obligation:
         return self.state is ClockState.RUNNING and self.next_due is None
 
 
-def start_clock(
-    report_id: str, policy: Policy, calendar: WorkingCalendar, *, cycle: int, now: datetime
-) -> Obligation:
+def start_clock(report_id: str, policy: Policy, calendar: WorkingCalendar, *, cycle: int, now: datetime) -> Obligation:
     """Return a running obligation whose clock starts at `now`."""
+    now = in_utc(now)
     fresh = Obligation(
         report_id=report_id,
         kind=policy.kind,
@@ -216,16 +215,39 @@ def timed(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> 
 
 
 def due_at(obligation: Obligation, span: Span, calendar: WorkingCalendar) -> datetime:
-    """Return when `span` has passed on this obligation's clock, finished pauses left out."""
-    ended = [(pause.since, pause.until) for pause in obligation.pauses if pause.until is not None]
+    """Return when `span` has passed on this obligation's clock, finished pauses left out.
+
+    A pause that began later moves nothing: what was late by then stays late.
+    """
+    paused_s = 0.0
+    due = _due(obligation.started_at, span, paused_s, calendar)
+    for since, until in _standstills(obligation):
+        if since >= due:
+            break
+        on_the_wall = span.unit is Unit.WALL_SECONDS
+        paused_s += (until - since).total_seconds() if on_the_wall else calendar.elapsed(since, until)
+        due = _due(obligation.started_at, span, paused_s, calendar)
+    return due
+
+
+def _due(start: datetime, span: Span, paused_s: float, calendar: WorkingCalendar) -> datetime:
     if span.unit is Unit.WALL_SECONDS:
-        paused = sum(((until - since) for since, until in ended), timedelta())
-        return obligation.started_at + timedelta(seconds=span.amount) + paused
-    paused_s = sum(calendar.elapsed(since, until) for since, until in ended)
+        return start + timedelta(seconds=span.amount + paused_s)
     if span.unit is Unit.WORKING_SECONDS:
-        return calendar.add(obligation.started_at, span.amount + paused_s)
-    due = calendar.end_of_working_day(obligation.started_at, span.amount)
+        return calendar.add(start, span.amount + paused_s)
+    due = calendar.end_of_working_day(start, span.amount)
     return calendar.add(due, paused_s) if paused_s else due
+
+
+def _standstills(obligation: Obligation) -> list[tuple[datetime, datetime]]:
+    """Return the finished pauses in order, none before the start and no moment twice, as a clock set back makes them."""
+    found: list[tuple[datetime, datetime]] = []
+    counted_until = obligation.started_at
+    for since, until in sorted((pause.since, pause.until) for pause in obligation.pauses if pause.until is not None):
+        if until > counted_until:
+            found.append((max(since, counted_until), until))
+            counted_until = until
+    return found
 
 
 def advanced(
@@ -245,19 +267,17 @@ def pause(obligation: Obligation, *, now: datetime, by: str, reason: str) -> Obl
     """Return the obligation standing still from `now`; one that is not running is returned as it is."""
     if obligation.state is not ClockState.RUNNING:
         return obligation
-    pauses = (*obligation.pauses, Pause(now, None, by, reason))
+    pauses = (*obligation.pauses, Pause(in_utc(now), None, by, reason))
     return replace(obligation, state=ClockState.PAUSED, next_due=None, pauses=pauses)
 
 
-def resume(
-    obligation: Obligation, policy: Policy, calendar: WorkingCalendar, *, now: datetime
-) -> Obligation:
+def resume(obligation: Obligation, policy: Policy, calendar: WorkingCalendar, *, now: datetime) -> Obligation:
     """Return the obligation running again from `now`; one that is not paused is returned as it is."""
     if obligation.state is not ClockState.PAUSED:
         return obligation
     # A clock set back between pause and resume must not shorten what was already counted.
     last = obligation.pauses[-1]
-    pauses = (*obligation.pauses[:-1], replace(last, until=max(now, last.since)))
+    pauses = (*obligation.pauses[:-1], replace(last, until=max(in_utc(now), last.since)))
     return timed(replace(obligation, state=ClockState.RUNNING, pauses=pauses), policy, calendar)
 
 
@@ -265,7 +285,7 @@ def end(obligation: Obligation, state: ClockState, *, now: datetime, by: str) ->
     """Return the obligation met or cancelled; one that has already ended is returned as it is."""
     if obligation.state in (ClockState.MET, ClockState.CANCELLED):
         return obligation
-    return replace(obligation, state=state, next_due=None, ended_at=now, ended_by=by)
+    return replace(obligation, state=state, next_due=None, ended_at=in_utc(now), ended_by=by)
 
 
 def plan(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> Sequence[tuple[Step, datetime]]:

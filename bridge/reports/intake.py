@@ -55,8 +55,16 @@ class Effect(StrEnum):
 
 #: Fields of a report that the city may set and amend.
 AMENDABLE = (
-    "title", "description", "category", "language", "reporter", "business", "amount_idr", "location", "attachments"
-)  # fmt: skip
+    "title",
+    "description",
+    "category",
+    "language",
+    "reporter",
+    "business",
+    "amount_idr",
+    "location",
+    "attachments",
+)
 
 
 def new_report(
@@ -148,9 +156,7 @@ def _assigned(report: Report, rulebook: Rulebook, desk: Desk, *, now: datetime) 
 def _first_clocks(report: Report, rulebook: Rulebook, *, now: datetime) -> list[Obligation]:
     calendar = rulebook.calendar_for(report.office)
     policies = [rulebook.policy_for(report.policy, kind) for kind in ON_RECEIPT]
-    return [
-        clocks.start_clock(report.report_id, policy, calendar, cycle=1, now=now) for policy in policies if policy
-    ]
+    return [clocks.start_clock(report.report_id, policy, calendar, cycle=1, now=now) for policy in policies if policy]
 
 
 def _withdrawn(

@@ -32,6 +32,9 @@ class Details:
     reason: str = ""
 
 
+NO_DETAILS = Details()
+
+
 def decide_move(
     move: Move,
     report: Report,
@@ -40,7 +43,7 @@ def decide_move(
     actor: Actor,
     *,
     now: datetime,
-    details: Details = Details(),
+    details: Details = NO_DETAILS,
 ) -> Changes:
     """Return what the move changes; the caller holds the locks of the obligations and the report.
 
@@ -56,9 +59,7 @@ def decide_move(
     if move is Move.REOPEN and changed.assignee:
         changes.deliveries.append(new_report_notice(changed, [*touched, *started], changed.assignee, now=now))
     current = _current(obligations, [*touched, *started])
-    changes.reports[report.report_id] = told_city(
-        changes, changed, current, told_back=rulebook.told_back, now=now
-    )
+    changes.reports[report.report_id] = told_city(changes, changed, current, told_back=rulebook.told_back, now=now)
     return changes
 
 
@@ -70,9 +71,7 @@ def close_incomplete(
     return decide_move(Move.CLOSE, report, obligations, rulebook, actor, now=now, details=details)
 
 
-def new_report_notice(
-    report: Report, obligations: Iterable[Obligation], person_id: str, *, now: datetime
-) -> Delivery:
+def new_report_notice(report: Report, obligations: Iterable[Obligation], person_id: str, *, now: datetime) -> Delivery:
     """Return the notice that a report lies on a person's desk, with the deadline to acknowledge it."""
     running = next((o for o in obligations if o.kind is Kind.ACKNOWLEDGE), None)
     deadline = running.deadline_at.isoformat() if running else None
@@ -136,9 +135,7 @@ def _clocks_after(
             if o.kind in PAUSED_BY_CITIZEN
         ]
     if move is Move.RESUME:
-        ended += [
-            clocks.resume(o, *rulebook.frozen(o), now=now) for o in obligations if o.kind in PAUSED_BY_CITIZEN
-        ]
+        ended += [clocks.resume(o, *rulebook.frozen(o), now=now) for o in obligations if o.kind in PAUSED_BY_CITIZEN]
     fresh = _started(report, STARTED_BY.get(move, ()), rulebook, now=now)
     known = {o.kind for o in obligations}
     restarted = [o for o in fresh if o.kind in known]
@@ -163,23 +160,15 @@ MET_BY: dict[Move, tuple[Kind, ...]] = {
 }
 
 
-def _ended(
-    move: Move, obligations: Sequence[Obligation], actor: Actor, *, now: datetime
-) -> list[Obligation]:
-    met = [
-        clocks.end(o, ClockState.MET, now=now, by=actor.name)
-        for o in obligations
-        if o.kind in MET_BY.get(move, ())
-    ]
+def _ended(move: Move, obligations: Sequence[Obligation], actor: Actor, *, now: datetime) -> list[Obligation]:
+    met = [clocks.end(o, ClockState.MET, now=now, by=actor.name) for o in obligations if o.kind in MET_BY.get(move, ())]
     if move not in (Move.CLOSE, Move.WITHDRAW):
         return met
     rest = [o for o in obligations if o.kind not in MET_BY.get(move, ())]
     return met + [clocks.end(o, ClockState.CANCELLED, now=now, by=actor.name) for o in rest]
 
 
-def _started(
-    report: Report, kinds: Iterable[Kind], rulebook: Rulebook, *, now: datetime
-) -> list[Obligation]:
+def _started(report: Report, kinds: Iterable[Kind], rulebook: Rulebook, *, now: datetime) -> list[Obligation]:
     calendar = rulebook.calendar_for(report.office)
     policies = [rulebook.policy_for(report.policy, kind) for kind in kinds]
     return [
@@ -202,4 +191,3 @@ def _noted(details: Details) -> dict[str, Any]:
         "reason": details.reason or None,
     }
     return {name: value for name, value in noted.items() if value is not None}
-

@@ -84,12 +84,18 @@ class Words:
 
 
 WORDS: dict[Status, Words] = {
-    Status.RECEIVED: Words("Diterima, menunggu BPSK", "Received, waiting for BPSK", "merah", "Menunggu", "open", "open"),
-    Status.ACKNOWLEDGED: Words("Ditelaah BPSK", "Being reviewed by BPSK", "kuning", "Koordinasi", "open", "investigating"),
+    Status.RECEIVED: Words(
+        "Diterima, menunggu BPSK", "Received, waiting for BPSK", "merah", "Menunggu", "open", "open"
+    ),
+    Status.ACKNOWLEDGED: Words(
+        "Ditelaah BPSK", "Being reviewed by BPSK", "kuning", "Koordinasi", "open", "investigating"
+    ),
     Status.NEEDS_COMPLETION: Words(
         "Perlu dilengkapi", "Needs completion by you", "kuning", "Koordinasi", "open", "action_scheduled"
     ),
-    Status.REGISTERED: Words("Terdaftar sebagai perkara", "Registered as a case", "kuning", "Proses", "open", "in_progress"),
+    Status.REGISTERED: Words(
+        "Terdaftar sebagai perkara", "Registered as a case", "kuning", "Proses", "open", "in_progress"
+    ),
     Status.CLOSED: Words("Selesai", "Closed", "hijau", "Selesai", "closed", "closed"),
 }
 
@@ -99,9 +105,16 @@ OUTCOME_WORDS: dict[Outcome, Words] = {
     Outcome.REJECTED: Words("Gugatan ditolak", "Rejected", "hijau", "Selesai", "closed", "closed"),
     Outcome.LAPSED: Words("Gugur", "Lapsed", "hijau", "Selesai", "closed", "closed"),
     Outcome.NOT_COMPETENT: Words(
-        "Bukan wewenang BPSK", "Not within BPSK's competence", "hijau", "Selesai", "closed", "not_councils_responsibility"
+        "Bukan wewenang BPSK",
+        "Not within BPSK's competence",
+        "hijau",
+        "Selesai",
+        "closed",
+        "not_councils_responsibility",
     ),
-    Outcome.REFERRED: Words("Dirujuk ke lembaga lain", "Referred elsewhere", "hijau", "Selesai", "closed", "internal_referral"),
+    Outcome.REFERRED: Words(
+        "Dirujuk ke lembaga lain", "Referred elsewhere", "hijau", "Selesai", "closed", "internal_referral"
+    ),
     Outcome.INCOMPLETE: Words(
         "Ditutup karena tidak dilengkapi", "Closed as incomplete", "hijau", "Selesai", "closed", "no_further_action"
     ),

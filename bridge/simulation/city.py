@@ -79,12 +79,13 @@ def deliveries(plan: Plan) -> list[Outgoing]:
     found: list[Outgoing] = []
     for number in range(1, plan.reports + 1):
         data = complaint(rng, number, datetime.now(ZONE))
-        data["id"] = f"SIM-{plan.seed}-{number}"
+        external_id = f"SIM-{plan.seed}-{number}"
+        data["id"] = external_id
         if rng.randrange(100) < plan.faults:
             del data["title"]
         event = {"type": "report.submitted", "timestamp": datetime.now(ZONE).isoformat(), "data": data}
         body = json.dumps(event, ensure_ascii=False).encode()
-        outgoing = Outgoing(f"msg_sim_{plan.seed}_{number}", data["id"], body)
+        outgoing = Outgoing(f"msg_sim_{plan.seed}_{number}", external_id, body)
         found += [outgoing] * (2 if rng.randrange(100) < plan.duplicates else 1)
     return found
 

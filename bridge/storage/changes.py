@@ -35,7 +35,9 @@ def write(database: Database, connection: Connection, changes: Changes) -> None:
     _insert(connection, obligations, [obligation_row(o) for o in changes.new_obligations])
     # In the order of their ids, as everybody locks them: two writers can then never wait for each other.
     for report in sorted(changes.reports.values(), key=lambda r: r.report_id):
-        connection.execute(_UPDATE_REPORT, {**_without(report_row(report), "report_id"), "_report_id": report.report_id})
+        connection.execute(
+            _UPDATE_REPORT, {**_without(report_row(report), "report_id"), "_report_id": report.report_id}
+        )
     for obligation in changes.obligations:
         row = _without(obligation_row(obligation), "report_id", "kind")
         connection.execute(_UPDATE_OBLIGATION, {**row, "_report_id": obligation.report_id, "_kind": obligation.kind})

@@ -60,9 +60,7 @@ def retry(
     detail: str,
 ) -> None:
     """Write a failed attempt and the time of the next one; the message comes back through the outbox."""
-    _update(
-        connection, row["delivery_id"], state="failed", lease_until=None, next_attempt_at=at, last_error=detail
-    )
+    _update(connection, row["delivery_id"], state="failed", lease_until=None, next_attempt_at=at, last_error=detail)
     _attempted(connection, row["delivery_id"], number, "failed", duration_ms, detail)
     message = {"type": f"{row['purpose']}.due", "data": {"delivery_id": row["delivery_id"]}, "available_at": at}
     enqueue(database, connection, [message])

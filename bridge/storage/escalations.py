@@ -62,9 +62,12 @@ def verify(connection: Connection, *, last: int | None = None) -> Verdict:
     start = max(0, newest - last) if last is not None else 0
     expected, chained = start, _BEFORE_FIRST
     if start:
-        chained = connection.execute(
-            sa.select(escalation_seals.c.hash).where(escalation_seals.c.seq == start)
-        ).scalar_one_or_none() or ""
+        chained = (
+            connection.execute(
+                sa.select(escalation_seals.c.hash).where(escalation_seals.c.seq == start)
+            ).scalar_one_or_none()
+            or ""
+        )
     statement = (
         sa.select(escalations, escalation_seals.c.seq, escalation_seals.c.hash.label("sealed_hash"))
         .join(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)

@@ -1,6 +1,5 @@
 """People, their passwords and tokens (only hashes of either)."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -80,5 +79,5 @@ def set_absence(connection: Connection, person_id: str, since: datetime | None, 
     set_fields(connection, person_id, absent_from=since, absent_until=until)
 
 
-def _row(connection: Connection, condition: sa.ColumnElement[bool]) -> Mapping[str, Any] | None:
+def _row(connection: Connection, condition: sa.ColumnElement[bool]) -> sa.RowMapping | None:
     return connection.execute(sa.select(people).where(condition, people.c.active == 1)).mappings().first()

@@ -38,22 +38,27 @@ def by_ids(connection: Connection, report_ids: Collection[str]) -> dict[str, Rep
     return {row["report_id"]: report_of(row) for row in rows}
 
 
-def lock(database: Database, connection: Connection, report_ids: Collection[str]) -> dict[str, Report]:
-    """Lock reports in the order of their ids and return those that exist."""
+def lock(
+    database: Database, connection: Connection, report_ids: Collection[str], *, skip_locked: bool = False
+) -> dict[str, Report]:
+    """Lock reports in the order of their ids and return those that exist, without waiting if so wanted."""
     statement = sa.select(reports).where(reports.c.report_id.in_(report_ids)).order_by(reports.c.report_id)
-    rows = connection.execute(database.for_update(statement)).mappings()
+    rows = connection.execute(database.for_update(statement, skip_locked=skip_locked)).mappings()
     return {row["report_id"]: report_of(row) for row in rows}
 
 
 def lock_obligations(
     database: Database, connection: Connection, report_ids: Collection[str]
 ) -> dict[str, list[Obligation]]:
-    """Lock all obligations of reports; whoever locks a report as well does this first.
+    """Lock reports, then all their obligations.
 
-    Acknowledging and firing lock the same obligation row, so that one of them is always first.
+    Acknowledging and firing lock the same obligation row, so that one of them is always first. The report comes
+    before: while we wait for it another one may start a clock, and that one must be found too. The watchers go the
+    other way round, but never wait.
     """
     if not report_ids:
         return {}
+    lock(database, connection, report_ids)
     statement = (
         sa.select(obligations)
         .where(obligations.c.report_id.in_(report_ids))
@@ -70,9 +75,7 @@ def obligations_of(connection: Connection, report_ids: Collection[str]) -> dict[
 
 def claim_due(database: Database, connection: Connection, now: datetime, most: int) -> list[Obligation]:
     """Lock obligations that are due, oldest first, leaving out what another worker holds."""
-    statement = (
-        sa.select(obligations).where(obligations.c.next_due <= now).order_by(obligations.c.next_due).limit(most)
-    )
+    statement = sa.select(obligations).where(obligations.c.next_due <= now).order_by(obligations.c.next_due).limit(most)
     rows = connection.execute(database.for_update(statement, skip_locked=True)).mappings()
     return [obligation_of(row) for row in rows]
 
@@ -155,7 +158,9 @@ def _conditions(wanted: Wanted) -> Iterable[sa.ColumnElement[bool]]:
     if wanted.search:
         words = f"%{wanted.search.replace('%', '').strip()}%"
         yield sa.or_(
-            reports.c.ticket.ilike(words), reports.c.title.ilike(words), sa.cast(reports.c.business, sa.Text).ilike(words)
+            reports.c.ticket.ilike(words),
+            reports.c.title.ilike(words),
+            sa.cast(reports.c.business, sa.Text).ilike(words),
         )
 
 
@@ -164,5 +169,3 @@ def _by_report(rows: Iterable[sa.RowMapping]) -> dict[str, list[Obligation]]:
     for row in rows:
         found.setdefault(row["report_id"], []).append(obligation_of(row))
     return found
-
-

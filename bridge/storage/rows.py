@@ -5,10 +5,15 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from bridge.reports.clocks import ClockState, Kind, Obligation, Pause
 from bridge.reports.people import Person, Role
 from bridge.reports.report import Delivery, Escalation, Event, Report
 from bridge.reports.states import Outcome, Status
+
+#: A row as SQLAlchemy or a test gives it.
+Row = Mapping[str, Any] | RowMapping
 
 _REPORT_FIELDS = tuple(f.name for f in fields(Report))
 _OBLIGATION_FIELDS = tuple(f.name for f in fields(Obligation))
@@ -19,7 +24,7 @@ def report_row(report: Report) -> dict[str, Any]:
     return vars(report).copy()
 
 
-def report_of(row: Mapping[str, Any]) -> Report:
+def report_of(row: Row) -> Report:
     """Return the report in a row."""
     values = {name: row[name] for name in _REPORT_FIELDS}
     values["status"] = Status(values["status"])
@@ -33,13 +38,18 @@ def obligation_row(obligation: Obligation) -> dict[str, Any]:
     """Return the row of an obligation."""
     row = vars(obligation).copy()
     row["pauses"] = [
-        {"since": p.since.isoformat(), "until": p.until.isoformat() if p.until else None, "by": p.by, "reason": p.reason}
+        {
+            "since": p.since.isoformat(),
+            "until": p.until.isoformat() if p.until else None,
+            "by": p.by,
+            "reason": p.reason,
+        }
         for p in obligation.pauses
     ]
     return row
 
 
-def obligation_of(row: Mapping[str, Any]) -> Obligation:
+def obligation_of(row: Row) -> Obligation:
     """Return the obligation in a row."""
     values = {name: row[name] for name in _OBLIGATION_FIELDS}
     values["kind"] = Kind(values["kind"])
@@ -72,7 +82,7 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def person_of(row: Mapping[str, Any]) -> Person:
+def person_of(row: Row) -> Person:
     """Return the person in a row."""
     return Person(
         person_id=row["person_id"],

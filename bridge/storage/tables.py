@@ -46,7 +46,7 @@ class Utc(TypeDecorator[datetime]):
         # SQLite keeps text without a zone: always UTC, so that text order is time order.
         return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Turn what the database keeps into an aware datetime in UTC."""
         if value is None:
             return None
@@ -111,9 +111,14 @@ reports = Table(
     _one_of("status", Status),
     _one_of("outcome", Outcome),
     CheckConstraint("(status = 'closed') = (outcome IS NOT NULL)", name="closed_has_outcome"),
-    Index("ix_reports_open_by_assignee", "assignee", postgresql_where=text("status <> 'closed'"), sqlite_where=text("status <> 'closed'")),
+    Index(
+        "ix_reports_open_by_assignee",
+        "assignee",
+        postgresql_where=text("status <> 'closed'"),
+        sqlite_where=text("status <> 'closed'"),
+    ),
     Index("ix_reports_received_at", "received_at"),
-)  # fmt: skip
+)
 
 #: Every authentic webhook, byte for byte, its id remembered for good.
 webhooks = Table(
@@ -151,8 +156,13 @@ obligations = Table(
     _one_of("kind", Kind),
     _one_of("state", ClockState),
     CheckConstraint("next_due IS NULL OR state = 'running'", name="only_running_is_due"),
-    Index("ix_obligations_due", "next_due", postgresql_where=text("next_due IS NOT NULL"), sqlite_where=text("next_due IS NOT NULL")),
-)  # fmt: skip
+    Index(
+        "ix_obligations_due",
+        "next_due",
+        postgresql_where=text("next_due IS NOT NULL"),
+        sqlite_where=text("next_due IS NOT NULL"),
+    ),
+)
 
 history = Table(
     "history",
@@ -223,8 +233,13 @@ deliveries = Table(
     Column("finished_at", Utc),
     _one_of("state", ("pending", "sending", "delivered", "failed", "given_up", "suppressed")),
     Index("ix_deliveries_report_id", "report_id"),
-    Index("ix_deliveries_open", "next_attempt_at", postgresql_where=text("finished_at IS NULL"), sqlite_where=text("finished_at IS NULL")),
-)  # fmt: skip
+    Index(
+        "ix_deliveries_open",
+        "next_attempt_at",
+        postgresql_where=text("finished_at IS NULL"),
+        sqlite_where=text("finished_at IS NULL"),
+    ),
+)
 
 delivery_attempts = Table(
     "delivery_attempts",

@@ -37,7 +37,10 @@ def keep(
 
 
 def load(
-    connection: Connection, rulebook: Rulebook, *, calendar_from: Callable[[str, dict[str, object], str], WorkingCalendar]
+    connection: Connection,
+    rulebook: Rulebook,
+    *,
+    calendar_from: Callable[[str, dict[str, object], str], WorkingCalendar],
 ) -> None:
     """Add every stored version to the rulebook: versions never change, so what is loaded stays true."""
     for row in connection.execute(sa.select(versions)).mappings():

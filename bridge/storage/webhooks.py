@@ -9,6 +9,18 @@ from sqlalchemy.engine import Connection
 from bridge.storage.database import Database
 from bridge.storage.tables import set_aside, webhooks
 
+_EARLY_LOCK = 8311_02
+
+
+def take_turn(database: Database, connection: Connection, *, alone: bool) -> None:
+    """Let no event that comes before its report miss it: two open transactions do not see each other's rows.
+
+    Batches share the turn, but one that holds such an event has it alone, until its transaction ends.
+    """
+    if not database.is_sqlite:
+        lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
+        connection.execute(sa.select(lock(_EARLY_LOCK)))
+
 
 def known(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return the sha256 of each (source, webhook_id) that was seen before."""

@@ -33,7 +33,9 @@ class Pulse:
 def pulse(connection: Connection, now: datetime) -> Pulse:
     """Return the figures of this moment."""
     overdue = connection.execute(sa.select(sa.func.min(obligations.c.next_due))).scalar()
-    watcher = connection.execute(sa.select(sa.func.max(workers.c.seen_at)).where(workers.c.step == "watch_clocks")).scalar()
+    watcher = connection.execute(
+        sa.select(sa.func.max(workers.c.seen_at)).where(workers.c.step == "watch_clocks")
+    ).scalar()
     oldest = connection.execute(sa.select(sa.func.min(outbox.c.available_at))).scalar()
     return Pulse(
         oldest_overdue_s=_age(now, overdue),
@@ -43,9 +45,7 @@ def pulse(connection: Connection, now: datetime) -> Pulse:
         deliveries_open=_count(connection, deliveries, deliveries.c.finished_at.is_(None)),
         given_up=_count(connection, deliveries, deliveries.c.state == "given_up"),
         aside=_count(connection, set_aside, set_aside.c.state == "waiting"),
-        exhausted=_count(
-            connection, obligations, obligations.c.state == "running", obligations.c.next_due.is_(None)
-        ),
+        exhausted=_count(connection, obligations, obligations.c.state == "running", obligations.c.next_due.is_(None)),
     )
 
 

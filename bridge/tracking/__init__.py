@@ -1,12 +1,15 @@
 """The citizen's page, without log-in and without personal data: where the report stands, and what happens next."""
 
+import math
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from bridge.pages import language
-from bridge.reports.feedback import awaited_deadline, message, next_step
+from bridge.reports.clocks import Obligation
+from bridge.reports.feedback import AWAITED, awaited_deadline, message, next_step
 from bridge.reports.report import Report
 from bridge.reports.states import Status, words_for
 from bridge.reports.tickets import read_ticket
@@ -15,12 +18,17 @@ from bridge.storage import escalations
 from bridge.storage import reports as stored
 from bridge.throttle import Throttle
 
-#: A citizen looks at one ticket now and then; thirty at once, then one every two seconds, is for guessers.
-_LOOKS = Throttle(burst=30, every_s=2)
+#: Thirty wrong tickets at once, then one every two seconds: a citizen never gets there, a guesser does at once. Only
+#: misses count, because thousands of telephones share one address of their network.
+_MISSES = Throttle(burst=30, every_s=2)
 
-#: The way of a report as citizens see it.
-_STEPS = (Status.RECEIVED, Status.ACKNOWLEDGED, Status.REGISTERED, Status.CLOSED)
-_REACHED_BY = {"received": Status.RECEIVED, "acknowledge": Status.ACKNOWLEDGED, "register": Status.REGISTERED}
+#: The way of a report as citizens see it: the state, what it is called once reached, what leads to it.
+_STEPS = (
+    (Status.RECEIVED, ("Laporan diterima", "Report received"), ("received",)),
+    (Status.ACKNOWLEDGED, ("Ditanggapi petugas BPSK", "Answered by an officer of BPSK"), ("acknowledge",)),
+    (Status.REGISTERED, ("Terdaftar sebagai perkara", "Registered as a case"), ("register",)),
+    (Status.CLOSED, ("Selesai", "Closed"), ("close", "withdraw")),
+)
 
 
 def blueprint(service: Service) -> Blueprint:
@@ -28,23 +36,31 @@ def blueprint(service: Service) -> Blueprint:
     routes = Blueprint("tracking", __name__, template_folder="templates")
 
     @routes.get("/track/")
-    def ask() -> str:
-        return render_template("tracking/ask.html", wrong=False)
+    def ask() -> AnyResponse | str:
+        typed = request.args.get("ticket", "").strip()
+        if not typed:
+            return render_template("tracking/ask.html", wrong=False)
+        ticket = read_ticket(typed)
+        return redirect(url_for("tracking.show", text=ticket)) if ticket else _looked_up(service, None)
 
     @routes.get("/track/<text>")
     def show(text: str) -> Response:
-        wait_s = _LOOKS.wait_s(request.remote_addr or "")
-        if wait_s:
-            headers = {"Retry-After": str(round(wait_s + 0.5))}
-            return Response(render_template("tracking/ask.html", wrong=False, slow=True), 429, headers)
-        ticket = read_ticket(text)
-        content = _content(service, ticket) if ticket else None
-        if content is None:
-            # A wrong ticket and a missing one answer alike: nothing to learn by trying.
-            return Response(render_template("tracking/ask.html", wrong=True), 404)
-        return Response(render_template("tracking/track.html", **content))
+        return _looked_up(service, read_ticket(text))
 
     return routes
+
+
+def _looked_up(service: Service, ticket: str | None) -> Response:
+    """Answer a look at a ticket. A wrong one and a missing one answer alike: nothing to learn by trying."""
+    who = request.remote_addr or ""
+    if wait_s := _MISSES.wait_s(who, take=False):
+        headers = {"Retry-After": str(math.ceil(wait_s))}
+        return Response(render_template("tracking/ask.html", wrong=False, slow=True), 429, headers)
+    content = _content(service, ticket) if ticket else None
+    if content is None:
+        _MISSES.wait_s(who)
+        return Response(render_template("tracking/ask.html", wrong=True), 404)
+    return Response(render_template("tracking/track.html", **content))
 
 
 def _content(service: Service, ticket: str) -> dict[str, Any] | None:
@@ -58,30 +74,37 @@ def _content(service: Service, ticket: str) -> dict[str, Any] | None:
         fired = escalations.listed(connection, escalations.Wanted(ticket=ticket))
         now = service.database.now(connection)
     chosen, due_at = language(), awaited_deadline(report, owed)
-    told = [row for row in fired if row["cycle"] == report.cycle and row["did"] != "no_target"]
+    late = due_at is not None and now > due_at
     return {
         "report": report,
         "words": words_for(report.status, report.outcome),
         "message": message(report, chosen),
         "next_step": next_step(report, chosen),
         "due_at": due_at,
-        "late": due_at is not None and now > due_at,
-        "steps": _steps(report, history),
-        "escalations": list(reversed(told)),
+        "late": late,
+        "everybody_told": late and any(_exhausted(o, report) for o in owed),
+        "way": _way(report, history, fired),
         "missing": report.missing,
     }
 
 
-def _steps(report: Report, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the line of steps, each with when it was reached in this cycle, or None if it is to come."""
-    reached: dict[Status, datetime] = {}
+def _exhausted(obligation: Obligation, report: Report) -> bool:
+    return obligation.cycle == report.cycle and obligation.kind is AWAITED.get(report.status) and obligation.exhausted
+
+
+def _way(report: Report, history: list[dict[str, Any]], fired: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what happened in this cycle, oldest first, escalations too, and then the steps to come (`at` None)."""
+    happened: dict[Status, datetime] = {Status.RECEIVED: report.received_at}
     for line in history:
-        status = Status.CLOSED if line["event"] in ("close", "withdraw") else _REACHED_BY.get(line["event"])
-        if line["cycle"] == report.cycle and status:
-            reached.setdefault(status, line["at"])
-    reached.setdefault(Status.RECEIVED, report.received_at)
-    passed = _STEPS if report.status is Status.CLOSED else _STEPS[: -1]
-    steps = [{"status": s, "words": words_for(s), "at": reached.get(s)} for s in passed]
-    if report.status is not Status.CLOSED:
-        steps.append({"status": Status.CLOSED, "words": words_for(Status.CLOSED), "at": None})
-    return [s for s in steps if s["at"] or report.status is not Status.CLOSED]
+        for status, _, events in _STEPS:
+            if line["cycle"] == report.cycle and line["event"] in events:
+                happened.setdefault(status, line["at"])
+    steps: list[dict[str, Any]] = [
+        {"words": words, "at": happened.get(status), "to": None}
+        for status, words, _ in _STEPS
+        if status in happened or report.status is not Status.CLOSED
+    ]
+    told = [row for row in fired if row["cycle"] == report.cycle and row["did"] not in ("no_target", "close")]
+    climbed = [{"at": row["fired_at"], "to": row["target"].removeprefix("role:")} for row in told]
+    past = sorted((s for s in (*steps, *climbed) if s["at"]), key=lambda s: s["at"])
+    return past + [step for step in steps if not step["at"]]

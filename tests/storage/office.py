@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span
 from bridge.reports.moves import Actor
 from bridge.reports.people import Person, Role
 from bridge.reports.report import Report
+from bridge.reports.rulebook import Rulebook
 from bridge.reports.tickets import report_id_for, ticket_for
 from bridge.rules import Rules
 from bridge.storage import people
@@ -79,13 +81,18 @@ def policy(kind: Kind, rungs: Sequence[Rung]) -> Policy:
 
 def make_rules(database: Database, changed: Mapping[Kind, Sequence[Rung]] | None = None) -> Rules:
     """Return prepared rules: the shipped configuration, with policies of seconds and a city that is told back."""
-    variables = {"BRIDGE_SECRET_KEY": "s" * 32, "BRIDGE_TICKET_KEY": "t" * 32, "QLUE_WEBHOOK_SECRET": KEY}
-    book = read_configuration(read_settings(variables), variables).rulebook
     policies = {"default": {kind: policy(kind, rungs) for kind, rungs in {**POLICIES, **(changed or {})}.items()}}
     told_back = frozenset({SOURCE})
-    rules = Rules(database, replace(book, policies=policies, told_back=told_back, policy_versions={}))
+    fresh = replace(_shipped(), policies=policies, told_back=told_back, policy_versions={}, calendar_versions={})
+    rules = Rules(database, fresh)
     rules.prepare()
     return rules
+
+
+@cache
+def _shipped() -> Rulebook:
+    variables = {"BRIDGE_SECRET_KEY": "s" * 32, "BRIDGE_TICKET_KEY": "t" * 32, "QLUE_WEBHOOK_SECRET": KEY}
+    return read_configuration(read_settings(variables), variables).rulebook
 
 
 def body(external_id: str, type_: str = "report.submitted", at: str = "2026-11-23T10:00:00+07:00", **data: Any) -> bytes:

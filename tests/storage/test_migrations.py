@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -23,31 +23,21 @@ from tests.storage.office import Office
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def empty(database_url: str) -> Any:
-    """A database without any table."""
-    made = Database(database_url)
-    yield made
-    made.close()
-
-
 def test_alembic_finds_no_difference_between_tables_and_migrations(database: Database) -> None:
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_migrated_schema_has_every_constraint_and_index_of_the_tables(
-    database: Database, new_database_url: Callable[[str], str]
-) -> None:
+def test_migrated_schema_has_every_constraint_and_index_of_the_tables(empty: Database) -> None:
     """Alembic does not compare checks, partial indexes and names; this does."""
-    other = Database(new_database_url("sqlite" if database.is_sqlite else "postgresql"))
-    with other.write() as connection:
-        for name in reversed(metadata.sorted_tables):
-            name.drop(connection)
+    with empty.write() as connection:
         metadata.create_all(connection)
-    assert _described(database) == _described(other)
-    other.close()
+    wanted = _described(empty)
+    with empty.write() as connection:
+        metadata.drop_all(connection)
+    migrate(empty)
+    assert _described(empty) == wanted
 
 
 def _described(database: Database) -> dict[str, Any]:
@@ -93,26 +83,26 @@ def test_migrating_a_second_time_changes_nothing(empty: Database) -> None:
 
 MIGRATE = """
 import sys
+import alembic.command
 from bridge.storage.database import Database
 from bridge.storage.migrate import migrate
+print("ready", flush=True)
 sys.stdin.read()
 migrate(Database(sys.argv[1]))
 """
 
 
 def test_four_processes_that_migrate_at_once_do_it_once(empty: Database) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", MIGRATE, empty.url], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
+    command = [sys.executable, "-c", MIGRATE, empty.url]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, cwd=ROOT, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]
     for process in processes:
-        assert process.stdin
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
         process.stdin.close()
         process.stdin = None
-    failures = [said for process in processes if (said := process.communicate(timeout=120)[1]) or process.returncode]
-    assert failures == []
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert ([process.returncode for process in processes], said) == ([0] * 4, [""] * 4)
     check(empty)
     with empty.read() as connection:
         assert set(metadata.tables) <= set(sa.inspect(connection).get_table_names())
@@ -139,11 +129,12 @@ def test_database_at_our_migration_is_accepted(database: Database) -> None:
 
 
 @pytest.mark.parametrize("version", ["0000", "9999"], ids=["older", "newer"])
-def test_database_of_another_version_is_refused_with_the_remedy(database: Database, version: str) -> None:
-    with database.write() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+def test_database_of_another_version_is_refused_with_the_remedy(empty: Database, version: str) -> None:
+    with empty.write() as connection:
+        connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(sa.text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
     with pytest.raises(NotMigrated, match=f"{version}.*{HEAD}.*bridge migrate"):
-        check(database)
+        check(empty)
 
 
 def test_empty_database_is_refused(empty: Database) -> None:

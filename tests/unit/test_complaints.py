@@ -18,7 +18,7 @@ MAX_BYTES = 3_000
 
 def told(seed: int, count: int = 1, *, now: datetime = NOW) -> list[dict[str, Any]]:
     """Return `count` complaints of one city app."""
-    rng = Random(seed)  # noqa: S311 - wants the same numbers again, keeps no secret
+    rng = Random(seed)
     return [complaint(rng, 88_000 + number, now) for number in range(count)]
 
 

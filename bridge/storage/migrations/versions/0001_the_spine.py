@@ -77,11 +77,10 @@ def upgrade() -> None:
         sa.Column("reported_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("event_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("(status = 'closed') = (outcome IS NOT NULL)", name=op.f("ck_reports_closed_has_outcome")),
         sa.CheckConstraint(
-            "(status = 'closed') = (outcome IS NOT NULL)", name=op.f("ck_reports_closed_has_outcome")
-        ),
-        sa.CheckConstraint(
-            "outcome IN ('settled', 'granted', 'rejected', 'lapsed', 'not_competent', 'referred', 'incomplete', 'duplicate', 'withdrawn')",
+            "outcome IN ('settled', 'granted', 'rejected', 'lapsed', 'not_competent', 'referred', 'incomplete', "
+            "'duplicate', 'withdrawn')",
             name=op.f("ck_reports_outcome"),
         ),
         sa.CheckConstraint(
@@ -242,12 +241,8 @@ def upgrade() -> None:
             "kind IN ('acknowledge', 'triage', 'completion', 'summons', 'first_hearing', 'decision')",
             name=op.f("ck_obligations_kind"),
         ),
-        sa.CheckConstraint(
-            "next_due IS NULL OR state = 'running'", name=op.f("ck_obligations_only_running_is_due")
-        ),
-        sa.CheckConstraint(
-            "state IN ('running', 'paused', 'met', 'cancelled')", name=op.f("ck_obligations_state")
-        ),
+        sa.CheckConstraint("next_due IS NULL OR state = 'running'", name=op.f("ck_obligations_only_running_is_due")),
+        sa.CheckConstraint("state IN ('running', 'paused', 'met', 'cancelled')", name=op.f("ck_obligations_state")),
         sa.ForeignKeyConstraint(["report_id"], ["reports.report_id"], name=op.f("fk_obligations_report_id")),
         sa.PrimaryKeyConstraint("report_id", "kind", name=op.f("pk_obligations")),
     )
@@ -278,9 +273,7 @@ def upgrade() -> None:
         sa.Column("seq", BIG, autoincrement=False, nullable=False),
         sa.Column("escalation_id", BIG, nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["escalation_id"], ["escalations.id"], name=op.f("fk_escalation_seals_escalation_id")
-        ),
+        sa.ForeignKeyConstraint(["escalation_id"], ["escalations.id"], name=op.f("fk_escalation_seals_escalation_id")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_escalation_seals")),
         sa.UniqueConstraint("escalation_id", name=op.f("uq_escalation_seals_escalation_id")),
     )
