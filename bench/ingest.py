@@ -38,12 +38,14 @@ from tests.servers import RabbitMQ
 
 #: Ours divided by the reference, over 64 connections.
 TO_REACH = {"a Flask + Celery": 4.0, "b FastAPI + aio-pika": 1.3, BARE: 0.3}
+#: Patterns compiled, connections opened, threads started: all before the first round.
+WARM_SLICES = 3
 BARE_MESSAGES = 10_000
 
 
 @contextmanager
 def line_up(everybody: Sequence[Standing], course: Course) -> Iterator[None]:
-    """Start all contenders, warm each up for a slice; at the end stop them, and count what is left."""
+    """Start all contenders, warm each up; at the end stop them, and count what is left."""
     queues.declare_ours(course.broker_url)
     with ExitStack() as stack:
         for one in everybody:
@@ -52,7 +54,8 @@ def line_up(everybody: Sequence[Standing], course: Course) -> Iterator[None]:
             except NotAsExpected as error:
                 raise SystemExit(f"{one.name}: {error}\n{last_lines(one.log)}") from error
             one.begin_round()
-            one.slice(CONNECTIONS[-1])
+            for _ in range(WARM_SLICES):
+                one.slice(CONNECTIONS[-1])
         yield
     for one in everybody:
         one.count()
@@ -62,15 +65,13 @@ def one_round(everybody: Sequence[Standing], bare: Bare | None, seconds: int) ->
     """Load everybody in turn, slice by slice, then paced; then count."""
     for one in everybody:
         one.begin_round()
-    for connections in CONNECTIONS:
-        for _ in range(0, seconds, SLICE_S):
-            for one in everybody:
-                one.slice(connections)
-            if bare:
-                bare.slice()
+    for connections in CONNECTIONS * (seconds // SLICE_S):
+        for one in everybody:
+            one.slice(connections)
+        if bare:
+            bare.slice()
     for one in everybody:
         one.half(seconds)
-    for one in everybody:
         one.end_round()
     if bare:
         bare.end_round()

@@ -37,7 +37,7 @@ def create_app(service: Service, parts: Collection[str] = PARTS) -> Flask:
     app.after_request(_secured)
     app.register_blueprint(health(service, parts))
     if "receiver" in parts:
-        app.register_blueprint(webhooks.blueprint(service.receiver))
+        app.wsgi_app = webhooks.WayIn(service.receiver, app.wsgi_app)  # type: ignore[method-assign]
     if "desk" in parts:
         _add_pages(app, service)
     return app
@@ -56,8 +56,6 @@ def _add_pages(app: Flask, service: Service) -> None:
     programs = api.blueprint(service)
     csrf.exempt(programs)
     app.register_blueprint(programs)
-    if "webhooks" in app.blueprints:
-        csrf.exempt(app.blueprints["webhooks"])
 
 
 def _secured(response: Response) -> Response:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from flask import abort, g, redirect, request, session, url_for
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
 from werkzeug.wrappers import Response
 
 from bridge.reports.moves import Actor
@@ -93,7 +95,10 @@ def needs_token(service: Service, *roles: Role) -> Callable[[_View], _View]:
             with service.database.read() as connection:
                 person = people.by_token(connection, hashed) if scheme.lower() == "bearer" else None
             if person is None:
-                abort(401, "A valid bearer token is needed; make one with: bridge people token PERSON")
+                raise Unauthorized(
+                    "A valid bearer token is needed; make one with: bridge people token PERSON",
+                    www_authenticate=WWWAuthenticate("bearer", {"realm": "jembatan"}),
+                )
             if person.role not in roles:
                 abort(403, "The token's role may not do this.")
             g.person = person

@@ -66,7 +66,11 @@ def _http_error(error: HTTPException) -> Response:
     answer = error.get_response()
     if error.code is None or error.code < 400:
         return Response(answer.get_data(), answer.status_code, answer.headers)
-    return problem(error.code, error.name, error.description or "")
+    shown = problem(error.code, error.name, error.description or "")
+    for name in ("Allow", "WWW-Authenticate", "Retry-After"):
+        if name in answer.headers:
+            shown.headers[name] = answer.headers[name]
+    return shown
 
 
 def _unexpected(_: Exception) -> Response:

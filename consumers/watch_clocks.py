@@ -7,14 +7,14 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from bridge.reports.clocks import Deed, Obligation
 from bridge.reports.escalation import Desk, fire
-from bridge.reports.report import Changes, Report
+from bridge.reports.report import Changes, Escalation, Report
 from bridge.reports.rulebook import UnknownVersion
 from bridge.rules import Rules
 from bridge.storage import escalations, people, workers
@@ -53,9 +53,15 @@ class WatchClocks:
 
     def tick(self) -> int:
         """Fire one batch in one transaction without any I/O inside; returns how many steps fired."""
-        return self._rules.deciding(self._tick)
+        careful = iter((False, True))
+        try:
+            # A version that is still unknown when all have been loaded is a fault of its clock.
+            return self._rules.deciding(lambda: self._tick(careful=next(careful)))
+        except Conflict:
+            # A step that fired before: the log's unique key refused the batch. The others must go on all the same.
+            return self._tick(careful=True)
 
-    def _tick(self) -> int:
+    def _tick(self, *, careful: bool) -> int:
         with self._database.write() as connection:
             now = self._database.now(connection)
             due = _one_per_report(stored.claim_due(self._database, connection, now, self.most))
@@ -66,45 +72,52 @@ class WatchClocks:
             held = stored.lock(self._database, connection, ids, skip_locked=True)
             owed = stored.obligations_of(connection, ids)
             desk = Desk(people.active(connection), stored.open_by_assignee(connection))
-            changes = Changes()
+            fired: list[Escalation] = []
+            batch = Changes()
             for obligation in (o for o in due if o.report_id in held):
-                siblings = self._siblings(connection, obligation, owed[obligation.report_id])
-                if siblings is not None:
-                    changes.add(self._fired(obligation, siblings, held[obligation.report_id], desk, now))
-            write(self._database, connection, changes)
-        for escalation in changes.escalations:
-            log.info(
-                "escalated",
-                ticket=escalation.ticket,
-                kind=escalation.kind,
-                level=escalation.level,
-                did=escalation.did,
-                late_s=round(escalation.lateness_s, 1),
-            )
-        return len(changes.escalations)
+                report = held[obligation.report_id]
+                step = _Step(connection, obligation, owed[obligation.report_id], report, now)
+                changes = self._fired(step, desk, careful=careful)
+                if careful:
+                    changes = self._written_alone(step, changes)
+                else:
+                    batch.add(changes)
+                fired += changes.escalations
+            write(self._database, connection, batch)
+        for escalation in fired:
+            log.info("escalated", ticket=escalation.ticket, kind=escalation.kind, level=escalation.level, did=escalation.did, late_s=round(escalation.lateness_s, 1))  # fmt: skip
+        return len(fired)
 
-    def _siblings(
-        self, connection: Connection, obligation: Obligation, owed: Sequence[Obligation]
-    ) -> list[Obligation] | None:
-        """Return the report's other obligations; None when the step must wait because somebody holds one."""
-        policy, _ = self._rules.book.frozen(obligation)
-        everything: Sequence[Obligation] | None = owed
-        if policy.steps[obligation.step].deed is Deed.CLOSE:
-            everything = stored.claim_siblings(self._database, connection, obligation.report_id)
-        return None if everything is None else [o for o in everything if o.kind is not obligation.kind]
-
-    def _fired(
-        self, obligation: Obligation, siblings: list[Obligation], report: Report, desk: Desk, now: datetime
-    ) -> Changes:
+    def _fired(self, step: "_Step", desk: Desk, *, careful: bool) -> Changes:
         try:
-            return fire(obligation, siblings, report, self._rules.book, desk, now=now)
-        except UnknownVersion:
+            siblings = self._siblings(step)
+            if siblings is None:
+                return Changes()
+            return fire(step.obligation, siblings, step.report, self._rules.book, desk, now=step.now)
+        except SQLAlchemyError:
             raise
-        except Exception as error:
-            log.exception("clock_stuck", ticket=report.ticket, kind=obligation.kind)
-            changes = Changes(obligations=[replace(obligation, next_due=now + POISON_BACK_OFF)])
-            changes.note(report, "clock_stuck", f"clock:{obligation.kind}", now, error=type(error).__name__)
-            return changes
+        except Exception as error:  # noqa: BLE001 - one report must not stop the clocks of all others
+            if isinstance(error, UnknownVersion) and not careful:
+                raise
+            return _put_off(step, error)
+
+    def _siblings(self, step: "_Step") -> list[Obligation] | None:
+        """Return the report's other obligations; None when the step must wait because somebody holds one."""
+        policy, _ = self._rules.book.frozen(step.obligation)
+        everything: Sequence[Obligation] | None = step.owed
+        if policy.steps[step.obligation.step].deed is Deed.CLOSE:
+            everything = stored.claim_siblings(self._database, step.connection, step.report.report_id)
+        return None if everything is None else [o for o in everything if o.kind is not step.obligation.kind]
+
+    def _written_alone(self, step: "_Step", changes: Changes) -> Changes:
+        """Write one step's changes; when the database refuses them, put the step off and leave no other trace."""
+        try:
+            with step.connection.begin_nested():
+                write(self._database, step.connection, changes)
+        except IntegrityError as error:
+            changes = _put_off(step, error)
+            write(self._database, step.connection, changes)
+        return changes
 
     def _seal(self) -> None:
         with self._database.write() as connection:
@@ -121,6 +134,25 @@ class WatchClocks:
         with self._database.read() as connection:
             due_at, now = stored.next_due(connection), self._database.now(connection)
         return POLL_S if due_at is None else min(POLL_S, max(0.01, (due_at - now).total_seconds()))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step that is due, with all its transaction knows of it."""
+
+    connection: Connection
+    obligation: Obligation
+    owed: Sequence[Obligation]
+    report: Report
+    now: datetime
+
+
+def _put_off(step: _Step, error: Exception) -> Changes:
+    log.error("clock_stuck", ticket=step.report.ticket, kind=step.obligation.kind, exc_info=error)
+    changes = Changes(obligations=[replace(step.obligation, next_due=step.now + POISON_BACK_OFF)])
+    actor = f"clock:{step.obligation.kind}"
+    changes.note(step.report, "clock_stuck", actor, step.now, error=type(error).__name__)
+    return changes
 
 
 def _one_per_report(due: list[Obligation]) -> list[Obligation]:

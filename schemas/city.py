@@ -5,6 +5,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from schemas.quick import quick_check
+
 TYPES = ("report.submitted", "report.amended", "report.withdrawn")
 
 MAX_ID_CHARS = 128
@@ -125,12 +127,27 @@ _DATA: Mapping[str, Schema] = {
 }
 
 
+_QUICK_ENVELOPE = quick_check(_ENVELOPE)
+_QUICK_DATA = {name: quick_check(schema) for name, schema in _DATA.items()}
+
+
 class NotAReport(ValueError):
     """Authentic, but not a valid event; `problems` says in words what is wrong, a line each."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("; ".join(problems))
+
+
+def checked_id(payload: Any) -> str:
+    """Check one event and return `data.id`: all the way in needs to know, at a tenth of the price of loading it.
+
+    Raises:
+        NotAReport: with every fault found, each with its place.
+    """
+    if _QUICK_ENVELOPE(payload) and _QUICK_DATA[payload["type"]](payload["data"]):
+        return str(payload["data"]["id"])
+    return str(load_event(payload)["data"]["id"])
 
 
 def load_event(payload: object) -> dict[str, Any]:

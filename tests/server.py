@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -74,6 +76,7 @@ class Server:
     def stop(self) -> None:
         """End it in order, and the hard way if it takes too long."""
         if self.running:
+            self.thaw()
             self._signal(self.stop_signal)
         self._gone()
 
@@ -89,12 +92,16 @@ class Server:
         self.start()
 
     def freeze(self) -> None:
-        """Let it hang: connections stay open, nothing is answered."""
-        self._signal(signal.SIGSTOP)
+        """Let it hang with all its processes: connections stay open, nothing is answered."""
+        # Parents first: a stopped one starts no more. A stop takes effect a little after the signal.
+        for pid in self._tree():
+            os.kill(pid, signal.SIGSTOP)
+            eventually(lambda pid=pid: _stopped(pid), what=f"process {pid} stops")  # type: ignore[misc]
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
+        for pid in self._tree():
+            os.kill(pid, signal.SIGCONT)
 
     def ensure_running(self) -> None:
         """Bring it back if an earlier test stopped, killed or froze it."""
@@ -111,6 +118,10 @@ class Server:
     def log_end(self, lines: int = 20) -> str:
         """Return the last lines it wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _tree(self) -> Iterator[int]:
+        yield self.pid
+        yield from processes_below(self.pid)
 
     def _ready_or_dead(self) -> bool:
         if not self.running:
@@ -136,6 +147,41 @@ class Server:
         assert self._keeper is not None
         assert self._keeper.stdout is not None
         return self._keeper.stdout
+
+
+def processes_below(pid: int) -> list[int]:
+    """Return all descendants of a process, parents before children."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            children.setdefault(int(_after_name(stat)[1]), []).append(int(stat.parent.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found[1:]
+
+
+def process_name(pid: int) -> str:
+    """Return a process's name; nothing if it has gone, even if nobody has taken notice yet (a zombie)."""
+    stat = Path(f"/proc/{pid}/stat")
+    with suppress(OSError):
+        if _after_name(stat)[0] != "Z":
+            text = stat.read_text()
+            return text[text.index("(") + 1 : text.rindex(")")]
+    return ""
+
+
+def _stopped(pid: int) -> bool:
+    """Return whether every thread of a process has stopped, or the process has gone."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    with suppress(OSError):
+        return all(_after_name(thread)[0] == "T" for thread in threads)
+    return not process_name(pid)
+
+
+def _after_name(stat: Path) -> list[str]:
+    """Return the fields of a /proc stat file after the name, which may hold blanks: the state, the parent, …"""
+    return stat.read_text().rpartition(")")[2].split()
 
 
 def new_folder(name: str) -> Path:

@@ -5,7 +5,7 @@ import smtplib
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from tests.conftest import Urls
+from tests.server import process_name, processes_below
 from tests.servers import Answer, CityReceiver, Mail, Nginx, PostgreSQL, RabbitMQ, chromium_path, eventually, new_folder
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +68,16 @@ def test_frozen_rabbitmq_answers_nobody_until_it_thaws(rabbitmq: RabbitMQ) -> No
 def test_two_tests_never_share_a_vhost_or_a_database(rabbitmq: RabbitMQ, postgres: PostgreSQL) -> None:
     assert rabbitmq.new_vhost() != rabbitmq.new_vhost()
     assert postgres.new_database() != postgres.new_database()
+
+
+def test_frozen_postgresql_holds_up_a_query_until_it_thaws(postgres: PostgreSQL, postgres_url: str) -> None:
+    with _postgres(postgres_url) as connection, ThreadPoolExecutor() as other:
+        postgres.freeze()
+        query = other.submit(connection.execute, "SELECT 1")
+        with pytest.raises(TimeoutError):
+            query.result(0.2)
+        postgres.thaw()
+        assert query.result(10).fetchone() == (1,)
 
 
 def _postgres(url: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -149,39 +160,13 @@ def test_nothing_is_left_when_the_test_process_is_killed(deadly: signal.Signals,
     )  # fmt: skip
     assert owner.stdout is not None
     folders = [Path(name) for name in owner.stdout.readline().split()]
-    below = _below(owner.pid)
-    names = {_name(pid) for pid in below}
+    below = processes_below(owner.pid)
+    names = {process_name(pid) for pid in below}
     assert set(programs) <= names
     owner.send_signal(deadly)
     owner.communicate()
-    eventually(lambda: not any(_name(pid) for pid in below), 10, f"the end of {names}")
+    eventually(lambda: not any(process_name(pid) for pid in below), 10, f"the end of {names}")
     eventually(lambda: not any(folder.exists() for folder in folders), 10, f"the removal of {folders}")
-
-
-def _below(pid: int) -> set[int]:
-    """Return all descendants of a process."""
-    children: dict[int, set[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            children.setdefault(_parent(stat.read_text()), set()).add(int(stat.parent.name))
-    found, new = set[int](), {pid}
-    while new:
-        new = set().union(*(children.get(each, set()) for each in new))
-        found |= new
-    return found
-
-
-def _parent(stat: str) -> int:
-    return int(stat.rpartition(")")[2].split()[1])
-
-
-def _name(pid: int) -> str:
-    """Return a process's name, nothing if it is gone or only waits to be buried."""
-    with suppress(OSError):
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        if stat.rpartition(")")[2].split()[0] != "Z":
-            return stat[stat.index("(") + 1 : stat.rindex(")")]
-    return ""
 
 
 def test_mail_is_kept_with_sender_recipients_and_time(mail: Mail) -> None:

@@ -1,19 +1,20 @@
 """`POST /webhooks/<source>`: 202 only for what a kill -9 can no longer lose.
 
 In this order: source known, header grammar, bounded body, signature over the raw bytes, timestamp, strict JSON,
-schema, publish confirmed, answer.
+schema, publish confirmed, answer. It stands in front of the Flask application as WSGI middleware: a webhook has no use
+for sessions, routing and contexts, and they would cost it half of its time (docs/performance.md).
 """
 
 import hashlib
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Blueprint, Request, Response, request
-from flask.json import dumps
 from prometheus_client import Counter
 
 from bridge.broker.messages import webhook_received
@@ -21,10 +22,14 @@ from bridge.broker.publisher import NotDurable, Publisher
 from bridge.reports.tickets import report_id_for, ticket_for
 from bridge.signing import NotAuthentic, verify
 from bridge.strict_json import NotJson, loads
-from schemas.city import NotAReport, load_event
+from schemas.city import NotAReport, checked_id
 
 log = structlog.get_logger()
 
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+PREFIX = "/webhooks/"
 MAX_BODY_BYTES = 256 * 1024
 #: What a sender is told to wait when nothing can be made durable, in seconds.
 RETRY_AFTER_S = 30
@@ -35,6 +40,11 @@ OUTCOMES = Counter("bridge_webhooks_total", "Webhooks by source and what became 
 
 #: Stands in for the keys of an unknown source, so that it costs the same time as a known one.
 _NO_KEYS = (b"\x00" * 32,)
+_SIGNED = {
+    "webhook-id": "HTTP_WEBHOOK_ID",
+    "webhook-timestamp": "HTTP_WEBHOOK_TIMESTAMP",
+    "webhook-signature": "HTTP_WEBHOOK_SIGNATURE",
+}
 
 
 @dataclass(frozen=True)
@@ -55,44 +65,49 @@ class Refused(Exception):
         super().__init__(detail)
 
 
-def blueprint(receiver: Receiver) -> Blueprint:
-    """Return the routes of the way in."""
-    routes = Blueprint("webhooks", __name__)
+class WayIn:
+    """WSGI middleware: answers `/webhooks/<source>`, leaves every other path to the application behind it."""
 
-    @routes.post("/webhooks/<source>")
-    def receive(source: str) -> Response:
-        known = source if source in receiver.keys else "unknown"
+    def __init__(self, receiver: Receiver, behind: Application) -> None:
+        self._receiver = receiver
+        self._behind = behind
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        path: str = environ.get("PATH_INFO", "")
+        source = path.removeprefix(PREFIX)
+        if source == path or not source or "/" in source:
+            return self._behind(environ, start_response)
+        status, body, headers = self._answer(source, environ)
+        content = json.dumps(body).encode() + b"\n"
+        start_response(
+            f"{status} {HTTPStatus(status).phrase}",
+            [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(content))),
+                ("X-Content-Type-Options", "nosniff"),
+                *headers.items(),
+            ],
+        )
+        return [content]
+
+    def _answer(self, source: str, environ: Environ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        known = source if source in self._receiver.keys else "unknown"
         try:
-            answer, outcome = _accept(receiver, source, request)
+            answer = _accept(self._receiver, source, environ)
         except Refused as refused:
             OUTCOMES.labels(known, refused.outcome).inc()
-            body = {"status": "refused", "detail": refused.detail}
-            return _json(body, refused.status, **refused.headers)
-        OUTCOMES.labels(known, outcome).inc()
-        return _json(answer, 202)
-
-    return routes
+            return refused.status, {"status": "refused", "detail": refused.detail}, refused.headers
+        OUTCOMES.labels(known, answer["status"]).inc()
+        return 202, answer, {}
 
 
-def _accept(receiver: Receiver, source: str, incoming: Request) -> tuple[dict[str, Any], str]:
-    body = _bounded_body(incoming)
-    webhook_id = _authentic(receiver, source, incoming, body)
+def _accept(receiver: Receiver, source: str, environ: Environ) -> dict[str, Any]:
+    body = _bounded_body(environ)
+    webhook_id = _authentic(receiver, source, environ, body)
     received_at = datetime.now(UTC)
     digest = hashlib.sha256(body).hexdigest()
-    proof = {"received_at": received_at.isoformat(), "sha256": digest}
-    try:
-        external_id = load_event(loads(body))["data"]["id"]
-    except (NotJson, NotAReport) as fault:
-        answer = {"status": "set_aside", "problems": getattr(fault, "problems", [str(fault)]), **proof}
-    else:
-        ticket = ticket_for(receiver.ticket_key, source, external_id)
-        answer = {
-            "report_id": report_id_for(source, external_id),
-            "ticket": ticket,
-            "status": "accepted",
-            "track_url": f"{receiver.public_url}/track/{ticket}",
-            **proof,
-        }
+    answer = _judged(receiver, source, body) | {"received_at": received_at.isoformat(), "sha256": digest}
     message = webhook_received(source, webhook_id, received_at, digest, body)
     try:
         receiver.publisher.publish([message], timeout_s=CONFIRM_S)
@@ -101,29 +116,57 @@ def _accept(receiver: Receiver, source: str, incoming: Request) -> tuple[dict[st
         log.error("webhook_not_durable", source=source, webhook_id=webhook_id, error=str(error))
         detail = "The report could not be stored safely. Send it again later."
         raise Refused(503, "not_durable", detail, **{"Retry-After": str(RETRY_AFTER_S)}) from error
-    return answer, str(answer["status"])
+    return answer
 
 
-def _bounded_body(incoming: Request) -> bytes:
-    if incoming.mimetype != "application/json" and not incoming.mimetype.endswith("+json"):
+def _judged(receiver: Receiver, source: str, body: bytes) -> dict[str, Any]:
+    """Return what the sender is told of an authentic body: taken as a report, or kept for a person to look at."""
+    try:
+        external_id = checked_id(loads(body))
+    except NotJson as fault:
+        return {"status": "set_aside", "problems": [str(fault)]}
+    except NotAReport as fault:
+        return {"status": "set_aside", "problems": fault.problems}
+    ticket = ticket_for(receiver.ticket_key, source, external_id)
+    return {
+        "report_id": report_id_for(source, external_id),
+        "ticket": ticket,
+        "status": "accepted",
+        "track_url": f"{receiver.public_url}/track/{ticket}",
+    }
+
+
+def _bounded_body(environ: Environ) -> bytes:
+    if environ["REQUEST_METHOD"] != "POST":
+        raise Refused(405, "method", "Send a POST.", Allow="POST")
+    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
         raise Refused(415, "not_json", "Send application/json.")
-    length = incoming.content_length
-    if length is None or "Transfer-Encoding" in incoming.headers:
+    text = environ.get("CONTENT_LENGTH") or ""
+    if not (text.isascii() and text.isdigit()) or "HTTP_TRANSFER_ENCODING" in environ:
         # Chunked bodies reach WSGI applications cut to the limit without a word, so they need a length.
         raise Refused(411, "no_length", "Send a Content-Length.")
-    if length > MAX_BODY_BYTES:
+    if len(text) > 9 or int(text) > MAX_BODY_BYTES:
         raise Refused(413, "too_large", f"A report may have {MAX_BODY_BYTES} bytes.")
-    body = incoming.stream.read(length + 1)
+    return _read(environ["wsgi.input"], int(text))
+
+
+def _read(stream: Any, length: int) -> bytes:
+    """Return exactly `length` bytes; a server may hand them out in pieces."""
+    try:
+        body: bytes = stream.read(length)
+        while len(body) < length and (more := stream.read(length - len(body))):
+            body += more
+    except OSError as error:
+        raise Refused(400, "short_body", "The body broke off.") from error
     if len(body) != length:
         raise Refused(400, "short_body", "The body is shorter than its Content-Length.")
     return body
 
 
-def _authentic(receiver: Receiver, source: str, incoming: Request, body: bytes) -> str:
+def _authentic(receiver: Receiver, source: str, environ: Environ, body: bytes) -> str:
     keys = receiver.keys.get(source) or _NO_KEYS
-    headers = {
-        name: incoming.headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
-    }
+    headers = {name: environ.get(variable, "") for name, variable in _SIGNED.items()}
     try:
         webhook_id = verify(keys, headers, body, now_s=time.time())
     except NotAuthentic as error:
@@ -131,7 +174,3 @@ def _authentic(receiver: Receiver, source: str, incoming: Request, body: bytes) 
     if keys is _NO_KEYS:
         raise Refused(401, "unknown_source", "Not authentic.")
     return webhook_id
-
-
-def _json(body: Mapping[str, Any], status: int, **headers: str) -> Response:
-    return Response(dumps(body) + "\n", status, headers, content_type="application/json")

@@ -9,11 +9,12 @@ from bridge.reports.calendars import Hours, WorkingCalendar
 from bridge.reports.clocks import Deed, Kind, Obligation, Policy, Step, parse_span, start_clock
 from bridge.reports.escalation import Desk
 from bridge.reports.intake import CityEvent, EventType, new_report
+from bridge.reports.moves import Actor, Details, decide_move
 from bridge.reports.people import Person, Role
-from bridge.reports.report import Report
+from bridge.reports.report import Changes, Report
 from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
-from bridge.reports.states import Status
+from bridge.reports.states import Move, Outcome, Status
 
 #: A Monday, 10.00 in Jakarta: every office of these tests is open.
 MONDAY = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -147,3 +148,59 @@ def taken_in(rulebook: Rulebook | None = None) -> tuple[Report, list[Obligation]
     """A report as a first submission leaves it, with its clocks."""
     changes = new_report(an_event(EventType.SUBMITTED), [], rulebook or a_rulebook(), a_desk(), now=MONDAY)
     return changes.new_reports[0], changes.new_obligations
+
+
+def an_actor(name: str) -> Actor:
+    """Who does it, with the person if it is one of ours."""
+    return Actor(name, next((p for p in EVERYBODY if f"person:{p.person_id}" == name), None))
+
+
+class Case:
+    """A report with its clocks, moved on by decisions as the database would keep it."""
+
+    def __init__(self, rulebook: Rulebook | None = None) -> None:
+        self.rulebook = rulebook or a_rulebook()
+        self.report, started = taken_in(self.rulebook)
+        self.clocks = {clock.kind: clock for clock in started}
+
+    def keep(self, changes: Changes) -> Changes:
+        """Let the next decision see what this one changed."""
+        self.report = changes.reports.get(REPORT_ID, self.report)
+        self.clocks |= {clock.kind: clock for clock in (*changes.new_obligations, *changes.obligations)}
+        return changes
+
+    def do(self, move: Move, actor: str = "ani", *, hours: float = 1, **details: Any) -> Changes:
+        """Make a move, with whatever details it needs."""
+        needed: dict[Move, dict[str, Any]] = {
+            Move.ASK_COMPLETION: {"missing": ("KTP",)},
+            Move.REGISTER: {"case_number": "17/BPSK/2026"},
+            Move.CLOSE: {"outcome": Outcome.REFERRED},
+            Move.REOPEN: {"reason": "new proof"},
+        }
+        by = an_actor(f"person:{actor}")
+        chosen = Details(**{**needed.get(move, {}), **details})
+        now = MONDAY + timedelta(hours=hours)
+        clocks = list(self.clocks.values())
+        return self.keep(decide_move(move, self.report, clocks, self.rulebook, by, now=now, details=chosen))
+
+    def states(self) -> dict[str, str]:
+        """The state of every clock, by kind."""
+        return {kind: clock.state for kind, clock in self.clocks.items()}
+
+
+#: How a report gets into a state.
+WAY_TO = {
+    Status.RECEIVED: (),
+    Status.ACKNOWLEDGED: (Move.ACKNOWLEDGE,),
+    Status.NEEDS_COMPLETION: (Move.ACKNOWLEDGE, Move.ASK_COMPLETION),
+    Status.REGISTERED: (Move.ACKNOWLEDGE, Move.REGISTER),
+    Status.CLOSED: (Move.ACKNOWLEDGE, Move.CLOSE),
+}
+
+
+def a_case(status: Status = Status.RECEIVED, rulebook: Rulebook | None = None) -> Case:
+    """A report that came into a state by the moves of people."""
+    case = Case(rulebook)
+    for number, move in enumerate(WAY_TO[status]):
+        case.do(move, hours=0.1 * (number + 1))
+    return case

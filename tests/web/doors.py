@@ -1,0 +1,130 @@
+"""The two ways the way in is shipped: `bridge receive` before RabbitMQ, and `bridge up` on the embedded queue."""
+
+import base64
+import json
+import shutil
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pika
+
+from bridge.broker.topology import connect, declare
+from tests.servers import RabbitMQ, eventually
+from tests.web.processes import ROOT, SECRET, Bridge, ask
+
+#: The city's next key while it rotates: both are live.
+NEXT_KEY = b"the key the city changes to after"
+#: One byte less than a key must have.
+SHORT_KEY = b"a key of 23 bytes only!"
+AnyDoor = TypeVar("AnyDoor", bound="Door")
+_SOURCES = '[{name}]\nname = "{name}"\nscheme = "standard-webhooks"\nsecret = "{secret}"\n'
+
+
+class Door(ABC):
+    """A running way in, and a look into what it made durable."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+
+    @property
+    def port(self) -> int:
+        """Return the port it listens on."""
+        return self.bridge.port
+
+    @abstractmethod
+    def kept(self) -> set[str]:
+        """Return the ids of all webhooks that are durable."""
+
+    @abstractmethod
+    def without_queue(self) -> AbstractContextManager[None]:
+        """Take the queue away for as long as the block lasts."""
+
+    def ready(self) -> bool:
+        """Tell whether it says that it would accept."""
+        return ask(self.port, "GET", "/readyz").status == 200
+
+
+class FullDoor(Door):
+    """Granian in processes of its own, RabbitMQ behind; nobody empties the queue but the tests."""
+
+    def __init__(self, bridge: Bridge, rabbitmq: RabbitMQ, url: str) -> None:
+        super().__init__(bridge)
+        self._rabbitmq, self._url = rabbitmq, url
+        self._seen: set[str] = set()
+
+    def kept(self) -> set[str]:
+        with pika.BlockingConnection(pika.URLParameters(self._url)) as connection:
+            channel = connection.channel()
+            while (body := channel.basic_get("bridge.intake", auto_ack=True)[2]) is not None:
+                data = json.loads(body)["data"]
+                self._seen |= {item["webhook_id"] for item in data.get("items", [data])}
+        return self._seen
+
+    @contextmanager
+    def without_queue(self) -> Iterator[None]:
+        self._rabbitmq.kill()
+        try:
+            yield
+        finally:
+            self._rabbitmq.ensure_running()
+
+
+class SmallDoor(Door):
+    """Waitress, the embedded queue and every step in one process."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__(bridge)
+        self._data = bridge.folder / "var"
+
+    def kept(self) -> set[str]:
+        # Waiting in the queue, or taken from it and stored.
+        with closing(sqlite3.connect(self._data / "queue.sqlite3")) as queue:
+            payloads = [json.loads(row[0]) for row in queue.execute("SELECT payload FROM messages WHERE queue LIKE '%intake'")]
+        with closing(sqlite3.connect(self._data / "bridge.sqlite3")) as facts:
+            stored = {row[0] for row in facts.execute("SELECT webhook_id FROM webhooks")}
+        return stored | {json.loads(payload["body"])["data"]["webhook_id"] for payload in payloads}
+
+    @contextmanager
+    def without_queue(self) -> Iterator[None]:
+        with closing(sqlite3.connect(self._data / "queue.sqlite3", isolation_level=None)) as holder:
+            holder.execute("BEGIN EXCLUSIVE")
+            yield
+            holder.execute("ROLLBACK")
+
+
+def open_full(folder: Path, rabbitmq: RabbitMQ) -> FullDoor:
+    """Start `bridge receive` on a virtual host of its own."""
+    url = rabbitmq.new_vhost()
+    with connect(url) as connection:
+        declare(connection)
+    bridge = Bridge(folder, "receive", BRIDGE_BROKER_URL=url, **_variables(folder))
+    return _opened(FullDoor(bridge, rabbitmq, url))
+
+
+def open_small(folder: Path) -> SmallDoor:
+    """Start `bridge up`."""
+    return _opened(SmallDoor(Bridge(folder, "up", **_variables(folder))))
+
+
+def _opened(door: AnyDoor) -> AnyDoor:
+    door.bridge.start()
+    eventually(door.ready, 30, f"the way in is ready\n{door.bridge.log_end()}")
+    return door
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    """Return settings: two live keys for qlue, one too short for another source, none for a third."""
+    config = folder / "config"
+    shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    with (config / "sources.toml").open("a") as file:
+        file.write(_SOURCES.format(name="short", secret="SHORT_SECRET") + _SOURCES.format(name="keyless", secret="NO_SECRET"))
+    next_key, short = (base64.b64encode(key).decode() for key in (NEXT_KEY, SHORT_KEY))
+    return {
+        "BRIDGE_CONFIG_DIR": str(config),
+        "QLUE_WEBHOOK_SECRET": f"{SECRET} whsec_{next_key}",
+        "SHORT_SECRET": f"whsec_{short}",
+    }
