@@ -4,6 +4,7 @@ from collections.abc import Collection
 from importlib.metadata import version
 
 from flask import Flask, Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bridge import problems
 from bridge.health import blueprint as health
@@ -33,6 +34,10 @@ def create_app(service: Service, parts: Collection[str] = PARTS) -> Flask:
         PERMANENT_SESSION_LIFETIME=12 * 3600,
         VERSION=version("jembatan"),
     )
+    if service.settings.trusted_proxies:
+        # Else everybody behind the front would share one address, and one guesser's throttle.
+        hops = service.settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     problems.register(app)
     app.after_request(_secured)
     app.register_blueprint(health(service, parts))
@@ -49,6 +54,7 @@ def _add_pages(app: Flask, service: Service) -> None:
 
     from bridge import api, desk, pages, tracking
 
+    problems.register_domain(app)
     csrf = CSRFProtect(app)
     pages.prepare(app)
     for routes in (*desk.blueprints(service), tracking.blueprint(service)):

@@ -1,26 +1,9 @@
 """One place that turns domain errors into HTTP: problem+json (RFC 9457) for programs, a page for people."""
 
-from flask import Flask, Response, json, render_template, request
+from functools import partial
+
+from flask import Flask, Response, current_app, json, render_template, request
 from werkzeug.exceptions import HTTPException
-
-from bridge.casework import NothingOwed, StaleCycle
-from bridge.links import BadLink
-from bridge.reports.states import MoveRefused
-from bridge.storage.database import Conflict, DatabaseAway
-from bridge.storage.people import NoSuchPerson
-from bridge.storage.reports import NoSuchReport
-
-#: error -> (HTTP status, title)
-STATUS: dict[type[Exception], tuple[int, str]] = {
-    NoSuchReport: (404, "No such report"),
-    NoSuchPerson: (404, "No such person"),
-    NothingOwed: (409, "Nothing owed"),
-    MoveRefused: (409, "Move not allowed"),
-    StaleCycle: (409, "The report was reopened since"),
-    BadLink: (404, "This link does not work"),
-    Conflict: (409, "Somebody else was first"),
-    DatabaseAway: (503, "The database is away"),
-}
 
 
 #: HTTP status -> what a page says to people: (title, what to do) in Indonesian; the English is the error's own.
@@ -38,11 +21,36 @@ _INDONESIAN = {
 
 
 def register(app: Flask) -> None:
-    """Let the app answer every known error in words, and never show a stack trace."""
-    for error_type in STATUS:
-        app.register_error_handler(error_type, _domain_error)
+    """Let the app answer every error in words, and never show a stack trace."""
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(500, _unexpected)
+
+
+def register_domain(app: Flask) -> None:
+    """Let pages and API answer what the domain refuses."""
+    for error_type, (status, title) in domain_errors().items():
+        app.register_error_handler(error_type, partial(_domain_error, status, title))
+
+
+def domain_errors() -> dict[type[Exception], tuple[int, str]]:
+    """Return error -> (HTTP status, title). A function, since a receiver shall not load the database for it."""
+    from bridge.casework import NothingOwed, StaleCycle
+    from bridge.links import BadLink
+    from bridge.reports.states import MoveRefused
+    from bridge.storage.database import Conflict, DatabaseAway
+    from bridge.storage.people import NoSuchPerson
+    from bridge.storage.reports import NoSuchReport
+
+    return {
+        NoSuchReport: (404, "No such report"),
+        NoSuchPerson: (404, "No such person"),
+        NothingOwed: (409, "Nothing owed"),
+        MoveRefused: (409, "Move not allowed"),
+        StaleCycle: (409, "The report was reopened since"),
+        BadLink: (404, "This link does not work"),
+        Conflict: (409, "Somebody else was first"),
+        DatabaseAway: (503, "The database is away"),
+    }
 
 
 def problem(status: int, title: str, detail: str) -> Response:
@@ -56,8 +64,7 @@ def problem(status: int, title: str, detail: str) -> Response:
     return Response(body + "\n", status, headers, content_type="application/problem+json")
 
 
-def _domain_error(error: Exception) -> Response:
-    status, title = next(entry for kind, entry in STATUS.items() if isinstance(error, kind))
+def _domain_error(status: int, title: str, error: Exception) -> Response:
     detail = "Try again in a moment." if status == 503 else str(error)
     return problem(status, title, detail)
 
@@ -78,5 +85,6 @@ def _unexpected(_: Exception) -> Response:
 
 
 def _for_people() -> bool:
+    # A process that only receives has no pages, so nothing to render one with.
     programs = ("/webhooks/", "/api/", "/open311/", "/healthz", "/readyz", "/metrics")
-    return not request.path.startswith(programs)
+    return "language" in current_app.blueprints and not request.path.startswith(programs)

@@ -60,6 +60,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_LOG", "text for people, json for machines", "text"),
     Setting("BRIDGE_HEARTBEAT_URL", "pinged while the watcher of clocks is well", "none", "URL"),
     Setting("BRIDGE_RECEIVER_WORKERS", "processes of `bridge receive`", "2"),
+    Setting("BRIDGE_TRUSTED_PROXIES", "how many proxies in front of the pages to believe about addresses", "0"),
 )
 
 
@@ -89,6 +90,7 @@ class Settings:
     log: str
     heartbeat_url: str
     receiver_workers: int
+    trusted_proxies: int
 
     @property
     def embedded(self) -> bool:
@@ -186,6 +188,7 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
         log=env.choice("BRIDGE_LOG", "text", ("text", "json")),
         heartbeat_url=env.url("BRIDGE_HEARTBEAT_URL", "", ("http", "https")),
         receiver_workers=env.number("BRIDGE_RECEIVER_WORKERS", 2, 1, 64),
+        trusted_proxies=env.number("BRIDGE_TRUSTED_PROXIES", 0, 0, 5),
     )
     if env.faults:
         raise BadSettings(env.faults)

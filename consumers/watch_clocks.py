@@ -20,7 +20,7 @@ from bridge.rules import Rules
 from bridge.storage import escalations, people, workers
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
-from bridge.storage.database import Connection, Database
+from bridge.storage.database import Conflict, Connection, Database, StatementFailed
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class WatchClocks:
             if siblings is None:
                 return Changes()
             return fire(step.obligation, siblings, step.report, self._rules.book, desk, now=step.now)
-        except SQLAlchemyError:
+        except StatementFailed:
             raise
         except Exception as error:  # noqa: BLE001 - one report must not stop the clocks of all others
             if isinstance(error, UnknownVersion) and not careful:
@@ -112,9 +112,9 @@ class WatchClocks:
     def _written_alone(self, step: "_Step", changes: Changes) -> Changes:
         """Write one step's changes; when the database refuses them, put the step off and leave no other trace."""
         try:
-            with step.connection.begin_nested():
+            with self._database.alone(step.connection):
                 write(self._database, step.connection, changes)
-        except IntegrityError as error:
+        except Conflict as error:
             changes = _put_off(step, error)
             write(self._database, step.connection, changes)
         return changes

@@ -102,7 +102,6 @@ class SubmissionSchema(AmendmentSchema):
 
     title = _text(300, required=True)
     description = _text(MAX_DESCRIPTION_CHARS, required=True)
-    category = _text(64, load_default="LAINNYA")
 
 
 class WithdrawalSchema(_CitySchema):

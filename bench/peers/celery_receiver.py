@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from celery import Celery  # type: ignore[import-untyped] - it ships no types
+from celery import Celery  # type: ignore[import-untyped]
 from flask import Flask, request
 from kombu.entity import Queue
 

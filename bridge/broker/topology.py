@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+import structlog
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
+from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+
+log = structlog.get_logger()
 
 EXCHANGE = "bridge"
 
@@ -77,3 +81,19 @@ def declare(connection: Connection) -> None:
                 },
                 channel=channel,
             ).declare()
+
+
+def declare_patiently(broker_url: str) -> None:
+    """Create what is not there yet, as soon as the broker can be reached."""
+    with connect(broker_url) as connection:
+        away = (*connection.connection_errors, *connection.channel_errors, OSError)
+    Retrying(
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        retry=retry_if_exception_type(away),
+        before_sleep=lambda _: log.warning("waiting_for", what="broker"),
+    )(_declare_once, broker_url)
+
+
+def _declare_once(broker_url: str) -> None:
+    with connect(broker_url) as connection:
+        declare(connection)

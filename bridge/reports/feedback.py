@@ -135,7 +135,8 @@ def message(report: Report, language: str) -> str:
     """Return one sentence on where the report stands, without any personal data."""
     words = words_for(report.status, report.outcome)
     outcome = words.en if language == "en" else words.id
-    return _said(_MESSAGE, report.status, language).format(outcome=outcome.lower())
+    # Only the first letter: BPSK keeps its capitals.
+    return _said(_MESSAGE, report.status, language).format(outcome=outcome[:1].lower() + outcome[1:])
 
 
 def next_step(report: Report, language: str) -> str:

@@ -16,7 +16,7 @@ from bridge.reports.people import Role
 from bridge.reports.report import Changes, Delivery, Purpose, Report
 from bridge.reports.routing import route
 from bridge.reports.rulebook import Rulebook
-from bridge.reports.states import Move, Status
+from bridge.reports.states import Move, Outcome, Status
 
 
 class EventType(StrEnum):
@@ -52,6 +52,9 @@ class Effect(StrEnum):
     LATE = "late"
     WAITING = "waiting"  # the report it speaks of has not come yet
 
+
+#: The category of a complaint that came without one (domain.md B4).
+UNSORTED = "LAINNYA"
 
 #: Fields of a report that the city may set and amend.
 AMENDABLE = (
@@ -130,7 +133,7 @@ def _routed(event: CityEvent, rulebook: Rulebook) -> Report:
         policy="default",
         title=data["title"],
         description=data["description"],
-        category=data["category"],
+        category=data.get("category") or UNSORTED,
         language=data.get("language", "id"),
         reporter=data.get("reporter") or {},
         business=data.get("business") or {},
@@ -163,7 +166,7 @@ def _withdrawn(
     event: CityEvent, report: Report, obligations: Sequence[Obligation], rulebook: Rulebook, *, now: datetime
 ) -> tuple[Changes, Effect]:
     actor = Actor(f"source:{event.source}")
-    if report.status is Status.CLOSED:
+    if report.status is Status.CLOSED or _before_reopening(event, report, obligations):
         changes = Changes()
         changes.note(report, "late_event", actor.name, now, type=event.type, webhook_id=event.webhook_id)
         return changes, Effect.LATE
@@ -173,10 +176,18 @@ def _withdrawn(
     return changes, Effect.WITHDRAWN
 
 
+def _before_reopening(event: CityEvent, report: Report, obligations: Sequence[Obligation]) -> bool:
+    """Tell whether the event speaks of an earlier cycle: what is late there never touches this one."""
+    began = [o.started_at for o in obligations if o.cycle == report.cycle and o.kind in ON_RECEIPT]
+    return report.cycle > 1 and any(event.happened_at < at for at in began)
+
+
 def _amended(event: CityEvent, report: Report, *, now: datetime) -> tuple[Changes, Effect]:
     changes = Changes()
     actor = f"source:{event.source}"
-    if event.happened_at < report.event_at or report.status is Status.CLOSED:
+    # A withdrawal may overtake what the citizen said before it: whichever comes first, the report ends the same.
+    decided = report.status is Status.CLOSED and report.outcome is not Outcome.WITHDRAWN
+    if event.happened_at < report.event_at or decided:
         changes.note(report, "late_event", actor, now, type=event.type, webhook_id=event.webhook_id)
         return changes, Effect.LATE
     differing = {
@@ -190,7 +201,7 @@ def _amended(event: CityEvent, report: Report, *, now: datetime) -> tuple[Change
     # The names of the fields only: what stood in them may be personal, and history is never edited.
     changes.note(amended, "amended", actor, now, fields=sorted(differing), webhook_id=event.webhook_id)
     changes.reports[report.report_id] = amended
-    if report.assignee:
+    if report.assignee and report.status is not Status.CLOSED:
         changes.deliveries.append(_notice(report, "amended", event, now=now))
     return changes, Effect.AMENDED
 

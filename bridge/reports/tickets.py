@@ -35,7 +35,7 @@ def read_ticket(text: str) -> str | None:
     """Return the ticket a person typed in its one written form, or None if it cannot be one.
 
     Small letters, missing dashes and Crockford's look-alikes (I and L for 1, O for 0) are forgiven; a slip in
-    one character, or two neighbours swapped, is noticed by the check character.
+    one character, or two neighbours swapped (but for 0 and Z), is noticed by the check character.
     """
     plain = text.upper().translate(_READ_AS)
     if len(plain) != _TICKET_CHARS or any(character not in CROCKFORD for character in plain):

@@ -13,11 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 #: Seconds a writer waits for its turn on SQLite before it gives up and tries later.
 SQLITE_BUSY_S = 15
 OUTBOX_CHANNEL = "bridge_outbox"
+#: Whatever a statement raises inside a transaction, before one of the doors below gives it our name.
+StatementFailed = SQLAlchemyError
 
 
 class DatabaseAway(Exception):
@@ -62,6 +64,19 @@ class Database:
             raise Conflict(str(error.orig)) from error
         except (OperationalError, InterfaceError) as error:
             raise DatabaseAway(str(error.orig)) from error
+
+    @contextmanager
+    def alone(self, connection: Connection) -> Iterator[None]:
+        """Write a part of an open transaction whole or not at all, so that the rest can go on without it.
+
+        Raises:
+            Conflict: a unique key was taken; nothing of this part was written.
+        """
+        try:
+            with connection.begin_nested():
+                yield
+        except IntegrityError as error:
+            raise Conflict(str(error.orig)) from error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

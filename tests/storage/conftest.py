@@ -1,6 +1,7 @@
 """A migrated database per test, once on SQLite and once on PostgreSQL, and an office over it."""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,11 +9,18 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from bridge import logs
 from bridge.storage.database import Database
 from bridge.storage.migrate import migrate
 from bridge.storage.tables import metadata
 from tests.servers import PostgreSQL
 from tests.storage.office import Office
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Log as we do in production: the default draws every local variable of a traceback, for seconds."""
+    logs.configure("text", sys.stdout)
 
 
 @pytest.fixture(scope="session")

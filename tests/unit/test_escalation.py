@@ -1,0 +1,243 @@
+"""Escalation: what one step that falls due changes, all together or not at all (I3, I5, I12, I14, I15)."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Policy
+from bridge.reports.escalation import Desk, fire
+from bridge.reports.people import Person
+from bridge.reports.report import Changes, Delivery, Purpose, Report
+from bridge.reports.rulebook import Rulebook, UnknownVersion
+from bridge.reports.states import Outcome, Status
+from tests.unit.given import (
+    ACKNOWLEDGE,
+    ADMIN,
+    ANI,
+    BUDI,
+    CITRA,
+    COMPLETION,
+    EVERYBODY,
+    KETUA,
+    MONDAY,
+    REPORT_ID,
+    SEKAR,
+    TRIAGE,
+    a_case,
+    a_clock,
+    a_desk,
+    a_policy,
+    a_report,
+    a_rulebook,
+    absent,
+)
+
+DUE = MONDAY + timedelta(hours=4)
+#: The step of the usual ladder at which the next member takes over.
+FIRST_RUNG = 1
+
+
+def fired(
+    step: int = FIRST_RUNG,
+    *,
+    policy: Policy = ACKNOWLEDGE,
+    report: Report | None = None,
+    desk: Desk | None = None,
+    rulebook: Rulebook | None = None,
+    now: datetime = DUE,
+) -> Changes:
+    """What a step of the clock changes when it fires at `now`."""
+    clock = replace(a_clock(policy), step=step, next_due=DUE)
+    book = rulebook or a_rulebook(policy)
+    return fire(clock, [a_clock(TRIAGE)], report or a_report(), book, desk or a_desk(), now=now)
+
+
+def notices(changes: Changes) -> list[Delivery]:
+    return [d for d in changes.deliveries if d.purpose is Purpose.NOTICE]
+
+
+def callbacks(changes: Changes) -> list[Delivery]:
+    return [d for d in changes.deliveries if d.purpose is Purpose.CALLBACK]
+
+
+def clock_of(changes: Changes) -> Obligation:
+    (clock,) = changes.obligations
+    return clock
+
+
+def test_report_nobody_acknowledges_goes_to_the_next_member() -> None:
+    changes = fired()
+    report = changes.reports[REPORT_ID]
+    assert (report.assignee, report.assigned_before) == ("budi", ("ani",))
+    (notice,) = notices(changes)
+    assert (notice.recipient, notice.event, notice.payload["assigned"]) == ("budi", "escalation", True)
+    (line,) = changes.history
+    assert (line.event, line.data) == ("reassigned", {"of": "ani", "to": "budi", "level": 1})
+
+
+def test_every_step_that_fires_is_logged_with_all_that_explains_it() -> None:
+    (line,) = fired(now=DUE + timedelta(seconds=90)).escalations
+    assert (line.kind, line.cycle, line.step, line.level) == ("acknowledge", 1, 2, 1)
+    assert (line.due_at, line.lateness_s) == (DUE, 90)
+    assert (line.held_by, line.target, line.told, line.did) == ("ani", "next_member", ("budi",), "both")
+    assert (line.policy_version, line.calendar_version) == ("acknowledge@1", "office@1")
+
+
+def test_step_that_fires_moves_its_clock_and_tells_in_one_decision() -> None:
+    changes = fired()
+    assert (clock_of(changes).step, clock_of(changes).level) == (2, 1)
+    assert clock_of(changes).next_due == MONDAY + timedelta(hours=24)
+    assert len(changes.escalations) == len(changes.obligations) == 1
+    assert len(changes.deliveries) == 2
+
+
+def test_late_tick_leaves_the_later_steps_where_they_were() -> None:
+    assert clock_of(fired(now=DUE + timedelta(hours=3))).next_due == MONDAY + timedelta(hours=24)
+
+
+def test_city_is_told_to_whom_the_report_went_up() -> None:
+    (callback,) = callbacks(fired(2))
+    assert (callback.payload["escalated_to"], callback.payload["sequence"]) == ("chair", 2)
+    assert callback.payload["due_at"] == DUE.isoformat()
+
+
+def test_city_that_is_not_told_back_hears_of_no_escalation() -> None:
+    changes = fired(rulebook=a_rulebook(told_back=()))
+    assert callbacks(changes) == []
+    assert changes.reports[REPORT_ID].sequence == 1
+
+
+def test_warning_reaches_the_assignee_alone_and_changes_no_desk() -> None:
+    changes = fired(0)
+    (notice,) = changes.deliveries
+    assert (notice.recipient, notice.event, notice.payload["level"]) == ("ani", "warning", 0)
+    assert changes.reports[REPORT_ID] == a_report()
+    assert (changes.escalations[0].level, changes.escalations[0].did) == (0, "warn")
+
+
+def test_rung_that_reaches_nobody_goes_on_at_once_and_says_so() -> None:
+    changes = fired(desk=a_desk(ANI, absent(BUDI), absent(CITRA), KETUA))
+    assert clock_of(changes).next_due == DUE
+    assert (clock_of(changes).step, clock_of(changes).level) == (2, 1)
+    assert (changes.escalations[0].did, changes.escalations[0].told) == ("no_target", ())
+    assert changes.deliveries == []
+    assert changes.reports[REPORT_ID] == a_report()
+
+
+def test_last_rung_that_reaches_nobody_alarms_the_admins() -> None:
+    changes = fired(2, desk=a_desk(ANI, SEKAR, absent(KETUA), ADMIN))
+    (notice,) = changes.deliveries
+    assert (notice.recipient, notice.event) == ("admin", "escalation")
+    assert changes.escalations[0].did == "no_target"
+    assert clock_of(changes).exhausted
+
+
+def test_finished_ladder_stays_open_as_exhausted() -> None:
+    clock = clock_of(fired(2))
+    assert clock.exhausted
+    assert clock.state is ClockState.RUNNING
+
+
+def test_officers_who_had_the_report_before_do_not_get_it_again() -> None:
+    changes = fired(report=a_report(assignee="budi", assigned_before=("ani",)))
+    assert changes.reports[REPORT_ID].assignee == "citra"
+    assert changes.reports[REPORT_ID].assigned_before == ("ani", "budi")
+
+
+def test_report_without_an_assignee_is_handed_over_all_the_same() -> None:
+    changes = fired(report=a_report(assignee=None))
+    assert (changes.reports[REPORT_ID].assignee, changes.reports[REPORT_ID].assigned_before) == ("ani", ())
+    assert changes.escalations[0].held_by is None
+
+
+def test_member_with_the_fewest_open_reports_takes_over() -> None:
+    assert fired(desk=a_desk(budi=3, citra=1)).reports[REPORT_ID].assignee == "citra"
+
+
+def test_role_whose_member_has_it_already_is_told_and_keeps_it() -> None:
+    policy = a_policy(Kind.ACKNOWLEDGE, "4 working hours", ("4 working hours", "role:officer", "reassign"))
+    changes = fired(0, policy=policy, desk=a_desk(ANI))
+    assert changes.reports[REPORT_ID].assignee == "ani"
+    assert changes.history == []
+    assert [n.recipient for n in notices(changes)] == ["ani"]
+
+
+def test_step_for_the_citizen_tells_the_city_and_nobody_else() -> None:
+    changes = fired(0, policy=COMPLETION, report=a_report(status=Status.NEEDS_COMPLETION, missing=("KTP",)))
+    assert notices(changes) == []
+    (callback,) = callbacks(changes)
+    assert callback.payload["escalated_to"] is None
+    assert "KTP" in callback.payload["next_step"]
+    assert (changes.escalations[0].target, changes.escalations[0].did) == ("citizen", "notify")
+    assert clock_of(changes).next_due != DUE
+
+
+def test_last_step_of_the_citizens_clock_closes_the_report_as_incomplete() -> None:
+    case = a_case(Status.NEEDS_COMPLETION)
+    clock = replace(case.clocks[Kind.COMPLETION], step=1, level=1)
+    siblings = [c for c in case.clocks.values() if c.kind is not Kind.COMPLETION]
+    changes = case.keep(fire(clock, siblings, case.report, case.rulebook, a_desk(), now=DUE))
+    assert (case.report.status, case.report.outcome) == (Status.CLOSED, Outcome.INCOMPLETE)
+    assert case.states() == {"acknowledge": "met", "triage": "met", "completion": "cancelled"}
+    assert case.clocks[Kind.COMPLETION].step == 2
+    assert (changes.escalations[0].did, changes.escalations[0].step) == ("close", 2)
+    assert changes.history[0].actor == "clock:completion"
+    assert [c.payload["status"] for c in callbacks(changes)] == ["closed"]
+
+
+@pytest.mark.parametrize("field", ["policy_version", "calendar_version"])
+def test_clock_frozen_with_an_unknown_version_fires_nothing(field: str) -> None:
+    clock = replace(a_clock(), **{field: "gone@7"})
+    with pytest.raises(UnknownVersion, match="gone@7"):
+        fire(clock, [], a_report(), a_rulebook(), a_desk(), now=DUE)
+
+
+LADDER = a_policy(
+    Kind.ACKNOWLEDGE,
+    "4 working hours",
+    ("2 working hours", "assignee", "warn"),
+    ("4 working hours", "next_member", "both"),
+    ("5 working hours", "next_member", "both"),
+    ("6 working hours", "role:secretariat", "notify"),
+    ("8 working hours", "role:chair", "notify"),
+    ("3 working days", "role:dinas_head", "notify"),
+    ("5 working days", "role:admin", "notify"),
+)
+
+
+def run_out(people: tuple[Person, ...]) -> tuple[list[Changes], Report]:
+    """Everything that happens to a report on which nobody acts."""
+    clock, report, told = a_clock(LADDER), a_report(), []
+    while clock.next_due is not None:
+        changes = fire(clock, [], report, a_rulebook(LADDER), a_desk(*people), now=clock.next_due)
+        clock, report = clock_of(changes), changes.reports[REPORT_ID]
+        told.append(changes)
+    return told, report
+
+
+@pytest.mark.parametrize(
+    "people",
+    [EVERYBODY, (ANI, SEKAR, ADMIN), (ANI,), tuple(map(absent, EVERYBODY))],
+    ids=["all there", "few there", "one there", "nobody there"],
+)
+def test_report_nobody_touches_climbs_every_rung_once_in_order(people: tuple[Person, ...]) -> None:
+    happened, report = run_out(people)
+    log = [changes.escalations[0] for changes in happened]
+    assert [line.step for line in log] == list(range(1, len(LADDER.steps) + 1))
+    assert [line.level for line in log] == [0, 1, 2, 3, 4, 5, 6]
+    assert [line.fired_at for line in log] == sorted(line.fired_at for line in log)
+    keys = [d.dedupe_key for changes in happened for d in changes.deliveries]
+    assert len(keys) == len(set(keys))
+    assert report.sequence == 1 + sum(line.level > 0 and line.did != "no_target" for line in log)
+
+
+def test_everybody_on_the_ladder_hears_of_a_report_nobody_touches() -> None:
+    happened, report = run_out(EVERYBODY)
+    told = [notice.recipient for changes in happened for notice in notices(changes)]
+    assert told == ["ani", "budi", "citra", "sekar", "ketua", "kadis", "admin"]
+    assert (report.assignee, report.assigned_before) == ("citra", ("ani", "budi"))
+
+
+def test_warning_deed_is_the_only_one_without_a_rung() -> None:
+    assert [step.deed for step in LADDER.steps if step.level == 0] == [Deed.WARN]

@@ -1,0 +1,238 @@
+"""Intake: what the city says becomes one report, in whatever order it arrives (I30 of reference/escalation.md)."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from bridge.reports.clocks import ClockState
+from bridge.reports.intake import CityEvent, Effect, EventType, existing_report, new_report
+from bridge.reports.report import Changes, Report
+from bridge.reports.routing import NoRule, Rule
+from bridge.reports.states import Move, Outcome, Status
+from tests.unit.given import (
+    ANI,
+    BUDI,
+    MONDAY,
+    OFFICE,
+    REPORT_ID,
+    Case,
+    a_case,
+    a_desk,
+    a_person,
+    a_rulebook,
+    absent,
+    an_event,
+)
+
+SUBMITTED, AMENDED, WITHDRAWN = EventType.SUBMITTED, EventType.AMENDED, EventType.WITHDRAWN
+LATER = MONDAY + timedelta(hours=5)
+
+
+class Office:
+    """Takes events in one by one, as the first step of the bridge does: what has no report yet waits for it."""
+
+    def __init__(self) -> None:
+        self.case: Case | None = None
+        self.waiting: list[CityEvent] = []
+        self.effects: dict[str, Effect] = {}
+        self.happened = Changes()
+
+    def take(self, event: CityEvent) -> None:
+        if self.case is None and event.type is not SUBMITTED:
+            self.waiting.append(event)
+        elif self.case is None:
+            changes = new_report(event, self.waiting, a_rulebook(), a_desk(), now=MONDAY)
+            self.case = Case()
+            (self.case.report,) = changes.new_reports
+            self.case.clocks = {clock.kind: clock for clock in changes.new_obligations}
+            self.happened.add(changes)
+        else:
+            self.happened.add(self.later(event))
+
+    def later(self, event: CityEvent) -> Changes:
+        assert self.case
+        clocks = list(self.case.clocks.values())
+        changes, effect = existing_report(event, self.case.report, clocks, self.case.rulebook, now=MONDAY)
+        self.effects[event.webhook_id] = effect
+        return self.case.keep(changes)
+
+
+def taken(events: Iterable[CityEvent]) -> Office:
+    office = Office()
+    for event in events:
+        office.take(event)
+    return office
+
+
+def report_of(office: Office) -> Report:
+    assert office.case
+    return office.case.report
+
+
+def existing(event: CityEvent, case: Case) -> tuple[Changes, Effect]:
+    return existing_report(event, case.report, list(case.clocks.values()), case.rulebook, now=LATER)
+
+
+CHANGED = {"title": "Mobil ditarik leasing", "amount_idr": 5_000_000, "reporter": {"name": "Siti", "phone": "0812"}}
+STORIES = {
+    "amended, then withdrawn": [an_event(SUBMITTED), an_event(AMENDED, 1, **CHANGED), an_event(WITHDRAWN, 2)],
+    "withdrawn, then amended": [an_event(SUBMITTED), an_event(WITHDRAWN, 1), an_event(AMENDED, 2, **CHANGED)],
+    "all at the same instant": [an_event(SUBMITTED), an_event(AMENDED, **CHANGED), an_event(WITHDRAWN)],
+    "amended twice": [an_event(SUBMITTED), an_event(AMENDED, 1, title="Old"), an_event(AMENDED, 2, title="New")],
+    "sent twice": [an_event(SUBMITTED), an_event(SUBMITTED, webhook_id="msg_again"), an_event(WITHDRAWN, 2)],
+}
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))], ids=str)
+@pytest.mark.parametrize("story", STORIES)
+def test_events_in_any_order_leave_the_same_report(story: str, order: tuple[int, ...]) -> None:
+    events = STORIES[story]
+    expected, office = taken(events), taken(events[place] for place in order)
+    assert report_of(office) == report_of(expected)
+    assert office.case and expected.case
+    assert office.case.states() == expected.case.states()
+
+
+def test_story_told_in_order_ends_as_it_should() -> None:
+    office = taken(STORIES["amended, then withdrawn"])
+    report = report_of(office)
+    assert (report.status, report.outcome) == (Status.CLOSED, Outcome.WITHDRAWN)
+    assert (report.title, report.amount_idr) == ("Mobil ditarik leasing", 5_000_000)
+    assert list(office.effects.values()) == [Effect.AMENDED, Effect.WITHDRAWN]
+    assert report_of(taken(STORIES["amended twice"])).title == "New"
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))], ids=str)
+def test_no_line_of_history_or_message_is_written_twice(order: tuple[int, ...]) -> None:
+    events = STORIES["amended, then withdrawn"]
+    happened = taken(events[place] for place in order).happened
+    keys = [delivery.dedupe_key for delivery in happened.deliveries]
+    assert len(keys) == len(set(keys))
+    names = sorted(line.event for line in happened.history)
+    assert names == ["amended", "received", "routed", "withdraw"]
+
+
+def test_first_submission_is_routed_assigned_timed_and_told() -> None:
+    changes = new_report(an_event(SUBMITTED), [], a_rulebook(), a_desk(ani=2, budi=1, citra=5), now=MONDAY)
+    (report,) = changes.new_reports
+    assert (report.status, report.office, report.assignee, report.cycle) == (Status.RECEIVED, OFFICE, "budi", 1)
+    assert report.routing == ("everything: taken, since it takes everything",)
+    assert [clock.kind for clock in changes.new_obligations] == ["acknowledge", "triage"]
+    assert {clock.started_at for clock in changes.new_obligations} == {MONDAY}
+    assert [(d.purpose, d.event, d.recipient) for d in changes.deliveries] == [
+        ("callback", "status_changed", "qlue"),
+        ("notice", "new_report", "budi"),
+    ]
+    assert [line.event for line in changes.history] == ["received", "routed"]
+
+
+def test_submission_with_the_least_there_can_be_is_taken_with_defaults() -> None:
+    bare = replace(an_event(SUBMITTED), data={"id": "QL-88121", "title": "T", "description": "D"})
+    (report,) = new_report(bare, [], a_rulebook(), a_desk(), now=MONDAY).new_reports
+    assert (report.category, report.language) == ("LAINNYA", "id")
+    assert (report.reporter, report.business, report.location, report.attachments) == ({}, {}, {}, ())
+    assert (report.amount_idr, report.reported_at) == (None, bare.happened_at)
+
+
+def test_report_goes_to_the_element_its_rule_prefers() -> None:
+    rule = Rule("finance", OFFICE, {"category": ("PEMBIAYAAN",)}, element="consumer")
+    book = replace(a_rulebook(), rules=(rule,))
+    desk = a_desk(ANI, BUDI, a_person("dewi", element="consumer"), dewi=9)
+    (report,) = new_report(an_event(SUBMITTED), [], book, desk, now=MONDAY).new_reports
+    assert report.assignee == "dewi"
+    with pytest.raises(NoRule):
+        new_report(an_event(SUBMITTED, category="AIR"), [], book, desk, now=MONDAY)
+
+
+def test_report_for_which_nobody_is_there_is_kept_and_its_clocks_run() -> None:
+    changes = new_report(an_event(SUBMITTED), [], a_rulebook(), a_desk(absent(ANI)), now=MONDAY)
+    assert changes.new_reports[0].assignee is None
+    assert [clock.state for clock in changes.new_obligations] == [ClockState.RUNNING] * 2
+    assert [delivery.purpose for delivery in changes.deliveries] == ["callback"]
+
+
+def test_second_submission_is_never_a_second_report_but_an_amendment() -> None:
+    changes, effect = existing(an_event(SUBMITTED, 1, description="Dengan kekerasan."), a_case())
+    assert effect is Effect.AMENDED
+    assert changes.new_reports == changes.new_obligations == []
+    assert changes.reports[REPORT_ID].description == "Dengan kekerasan."
+    assert changes.history[0].data["fields"] == ["description"]
+
+
+def test_second_submission_without_a_category_keeps_the_first_one() -> None:
+    bare = replace(an_event(SUBMITTED, 1), data={"id": "QL-88121", "title": "Baru", "description": "Baru"})
+    changes, _ = existing(bare, a_case())
+    assert changes.reports[REPORT_ID].category == "PEMBIAYAAN"
+
+
+SAME = [
+    {},
+    {"title": "Motor ditarik leasing"},
+    {"reporter": {}, "business": None, "location": None, "attachments": [], "amount_idr": None},
+]
+
+
+@pytest.mark.parametrize("data", SAME, ids=["nothing", "the same title", "nothing in other words"])
+def test_amendment_that_changes_nothing_leaves_no_trace(data: dict[str, Any]) -> None:
+    changes, effect = existing(an_event(AMENDED, 1, **data), a_case())
+    assert effect is Effect.UNCHANGED
+    assert changes == Changes()
+
+
+def test_amendment_is_noted_by_its_fields_and_never_by_what_stood_in_them() -> None:
+    changes, _ = existing(an_event(AMENDED, 1, **CHANGED), a_case())
+    (line,) = changes.history
+    assert line.data == {"fields": ["amount_idr", "reporter", "title"], "webhook_id": "msg_report.amended_1"}
+    (notice,) = changes.deliveries
+    assert (notice.event, notice.recipient, dict(notice.payload)) == ("amended", "ani", {})
+
+
+def test_event_older_than_the_last_one_applied_changes_nothing() -> None:
+    office = taken([an_event(SUBMITTED), an_event(AMENDED, 3, title="New")])
+    before = report_of(office)
+    changes = office.later(an_event(AMENDED, 2, title="Old", amount_idr=1))
+    assert office.effects["msg_report.amended_2"] is Effect.LATE
+    assert report_of(office) == before
+    assert (changes.reports, changes.obligations, changes.deliveries) == ({}, [], [])
+    assert [line.event for line in changes.history] == ["late_event"]
+
+
+@pytest.mark.parametrize("kind", [AMENDED, WITHDRAWN, SUBMITTED])
+def test_event_about_a_report_the_office_has_closed_is_only_noted(kind: EventType) -> None:
+    changes, effect = existing(an_event(kind, 9, **({"title": "New"} if kind is not WITHDRAWN else {})), a_case(Status.CLOSED))
+    assert effect is Effect.LATE
+    assert (changes.reports, changes.obligations, changes.deliveries) == ({}, [], [])
+    assert [line.event for line in changes.history] == ["late_event"]
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.CLOSED])
+def test_citizen_may_withdraw_in_every_open_state_and_the_holder_is_told(status: Status) -> None:
+    case = a_case(status)
+    changes, effect = existing(an_event(WITHDRAWN, 2), case)
+    case.keep(changes)
+    assert effect is Effect.WITHDRAWN
+    assert (case.report.status, case.report.outcome) == (Status.CLOSED, Outcome.WITHDRAWN)
+    assert not {"running", "paused"} & set(case.states().values())
+    assert [d.recipient for d in changes.deliveries if d.event == "withdrawn"] == ["ani"]
+
+
+def test_withdrawal_from_before_the_reopening_does_not_close_it_again() -> None:
+    case = a_case()
+    case.keep(existing(an_event(WITHDRAWN, 1), case)[0])
+    case.do(Move.REOPEN, hours=4)
+    again = an_event(WITHDRAWN, 1, webhook_id="msg_redelivered")
+    changes, effect = existing(again, case)
+    assert effect is Effect.LATE
+    assert changes.reports == {}
+    assert existing(an_event(WITHDRAWN, 4.5), case)[1] is Effect.WITHDRAWN
+
+
+def test_report_withdrawn_before_it_came_starts_no_clock_that_runs() -> None:
+    office = taken([an_event(WITHDRAWN, 1), an_event(SUBMITTED)])
+    assert office.case
+    assert set(office.case.states().values()) == {"cancelled"}
+    assert [d.payload["status"] for d in office.happened.deliveries if d.purpose == "callback"] == ["received", "closed"]
