@@ -5,7 +5,6 @@ from functools import partial
 from flask import Flask, Response, current_app, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
-
 #: HTTP status -> what a page says to people: (title, what to do) in Indonesian; the English is the error's own.
 _INDONESIAN = {
     400: ("Permintaan tidak dapat dibaca", "Muat ulang halaman sebelumnya, lalu coba sekali lagi."),

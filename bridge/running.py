@@ -13,10 +13,16 @@ import structlog
 if TYPE_CHECKING:
     from types import FrameType
 
+    from flask import Flask
+
 log = structlog.get_logger()
 
 #: Seconds a thread has to end after it was told to.
 GRACE_S = 15
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours."""
 
 
 class Crew:
@@ -65,3 +71,19 @@ class Crew:
             log.exception("thread_failed", thread=name)
             self._failed = True
             self.stop.set()
+
+
+def serve(app: Flask, host: str, port: int, crew: Crew) -> None:
+    """Serve an app in a thread of the crew. Waitress buffers bodies itself: slow senders hold no thread.
+
+    Raises:
+        CannotListen: the address is taken or not ours.
+    """
+    from waitress import create_server
+
+    try:
+        server = create_server(app, host=host, port=port, threads=16, ident=None, max_request_body_size=1024 * 1024)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host}:{port}: {error}; set BRIDGE_LISTEN") from error
+    crew.add(f"web-{port}", server.run)
+    crew.on_stop(server.close)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from math import isinf
 from typing import Any
 
 #: Our own payload is three levels deep; a city's own may be deeper.
@@ -23,7 +24,7 @@ def loads(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise NotJson(f"the body is not UTF-8: byte {error.start} cannot be read") from error
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
     except NotJson:
         raise
     except RecursionError as error:
@@ -42,6 +43,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, count in counts.items() if count > 1)
         raise NotJson(f"the key {twice[:100]!r} appears twice in one object")
     return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if isinf(number):
+        raise NotJson(f"{digits[:100]} is too large for a number")
+    return number
 
 
 def _refuse_constant(name: str) -> None:

@@ -58,7 +58,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("BRIDGE_MAIL_FROM", "sender of notices", "jembatan@localhost", "address"),
     Setting("BRIDGE_LOG", "text for people, json for machines", "text"),
-    Setting("BRIDGE_HEARTBEAT_URL", "pinged while the watcher of clocks is well", "none", "URL"),
+    Setting("BRIDGE_HEARTBEAT_URL", "for the auditor, which is not there yet; nothing pings it", "none", "URL"),
     Setting("BRIDGE_RECEIVER_WORKERS", "processes of `bridge receive`", "2"),
     Setting("BRIDGE_TRUSTED_PROXIES", "how many proxies in front of the pages to believe about addresses", "0"),
 )

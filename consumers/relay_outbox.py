@@ -31,6 +31,10 @@ class RelayOutbox:
             pass
         self._wakeups.wait(self._idle_s())
 
+    def close(self) -> None:
+        """Close the connection kept for waiting."""
+        self._wakeups.close()
+
     def relay(self) -> int:
         """Publish one batch and delete it; returns how many messages left.
 

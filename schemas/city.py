@@ -1,6 +1,7 @@
 """What a city app sends to `POST /webhooks/<source>`, and what it gets told back."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -13,7 +14,12 @@ MAX_ID_CHARS = 128
 MAX_DESCRIPTION_CHARS = 20_000
 MAX_ATTACHMENTS = 20
 #: Areas are Kemendagri codes in dotted form only: `3171` is another city in BPS codes (domain.md B6).
-AREA_CODE = r"\d\d(\.\d\d){0,2}(\.\d{4})?"
+AREA_CODE = r"[0-9]{2}(\.[0-9]{2}(\.[0-9]{2}(\.[0-9]{4})?)?)?"
+
+#: Any time a city could mean; nearer to the ends of the calendar it has no UTC, and no database keeps it.
+_TIMES = validate.Range(
+    datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC), error="must lie within the years 1900 to 8999"
+)
 
 
 class _CitySchema(Schema):
@@ -86,7 +92,7 @@ class AmendmentSchema(_CitySchema):
     title = _text(300)
     description = _text(MAX_DESCRIPTION_CHARS)
     category = _text(64)
-    reported_at = fields.AwareDateTime(format="iso", allow_none=True)
+    reported_at = fields.AwareDateTime(format="iso", allow_none=True, validate=_TIMES)
     language = fields.String(validate=validate.OneOf(["id", "en"]))
     reporter = fields.Nested(ReporterSchema, allow_none=True)
     business = fields.Nested(BusinessSchema, allow_none=True)
@@ -114,7 +120,7 @@ class EnvelopeSchema(_CitySchema):
     """The event around `data`; `timestamp` is when it happened at the city, with a zone."""
 
     type = fields.String(required=True, validate=validate.OneOf(TYPES))
-    timestamp = fields.AwareDateTime(required=True, format="iso")
+    timestamp = fields.AwareDateTime(required=True, format="iso", validate=_TIMES)
     data = fields.Dict(required=True)
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.common import open_service
-from bridge.running import Crew
+from bridge.running import CannotListen, Crew, serve
 from bridge.service import Service
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 
 @click.command()
@@ -27,7 +23,7 @@ def up(*, demo: bool) -> None:
         from bridge.demo import prepare_environment
 
         prepare_environment()
-    service = open_service(quiet=False)
+    service = open_service(quiet=demo)
     crew = Crew()
     crew.on_signals()
     _run_all(service, crew)
@@ -111,10 +107,11 @@ def work(steps: tuple[str, ...]) -> None:
 
 
 def _run_all(service: Service, crew: Crew) -> None:
-    from bridge.storage.migrate import migrate
+    from bridge.storage.migrate import HEAD, current, migrate
     from consumers.steps import STEPS, make_steps
 
-    migrate(service.database)
+    if current(service.database) != HEAD:  # looking costs nothing, alembic a third of a second
+        migrate(service.database)
     _prepare(service, crew.stop)
     made = make_steps(service, crew.stop, STEPS)
     for step in STEPS:
@@ -134,19 +131,10 @@ def _prepare(service: Service, stop: threading.Event) -> None:
 def _serve(service: Service, crew: Crew, parts: tuple[str, ...]) -> None:
     from bridge.app import create_app
 
-    serve_app(create_app(service, parts), service.settings.listen_host, service.settings.listen_port, crew)
-
-
-def serve_app(app: Flask, host: str, port: int, crew: Crew) -> None:
-    """Serve an app in a thread of the crew. Waitress buffers bodies itself: slow senders hold no thread."""
-    from waitress import create_server
-
     try:
-        server = create_server(app, host=host, port=port, threads=16, ident=None, max_request_body_size=1024 * 1024)
-    except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error}; set BRIDGE_LISTEN") from error
-    crew.add(f"web-{port}", server.run)
-    crew.on_stop(server.close)
+        serve(create_app(service, parts), service.settings.listen_host, service.settings.listen_port, crew)
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _say_where(service: Service) -> None:

@@ -15,6 +15,7 @@ from bridge.demo.city import CityApp, create_city
 from bridge.reports.moves import Actor, Details
 from bridge.reports.people import Person, Role
 from bridge.reports.states import Move, MoveRefused, Outcome
+from bridge.running import serve
 from bridge.simulation.complaints import complaint
 from bridge.storage import escalations, people
 from bridge.words import ZONE, say
@@ -50,11 +51,9 @@ class Demo:
 
     def start(self) -> None:
         """Start the city app and the story."""
-        from bridge.cli.run import serve_app
-
         self._add_people()
         port = self._service.settings.listen_port + 1
-        serve_app(create_city(self._city), self._service.settings.listen_host, port, self._crew)
+        serve(create_city(self._city), self._service.settings.listen_host, port, self._crew)
         click.secho(
             f"""
 This is the demo: a pretend city, and deadlines of seconds.

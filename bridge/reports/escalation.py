@@ -45,7 +45,8 @@ def fire(
     holder = Holder(report.office, report.assignee, report.assigned_before)
     target = resolve(step, holder, desk.people, desk.open_reports, now=now)
     nobody = target.nobody and step.to != "citizen"
-    after = advanced(obligation, policy, calendar, now=now, skipped=nobody)
+    # A warning that finds nobody is no reason to begin the ladder before its time.
+    after = advanced(obligation, policy, calendar, now=now, skipped=nobody and step.level > 0)
     changes = Changes(obligations=[after])
     changes.escalations.append(_log(obligation, report, step, target, nobody=nobody, now=now))
     changed = _hand_over(changes, report, target, step, now=now)

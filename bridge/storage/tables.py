@@ -261,6 +261,8 @@ outbox = Table(
     Column("data", Json, nullable=False),
     Column("available_at", Utc, nullable=False),
     Index("ix_outbox_available_at", "available_at", "id"),
+    # An id must never come back: a relay that deletes what it has sent would delete what came after.
+    sqlite_autoincrement=True,
 )
 
 set_aside = Table(

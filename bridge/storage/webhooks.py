@@ -24,9 +24,8 @@ def take_turn(database: Database, connection: Connection, *, alone: bool) -> Non
 
 def known(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return the sha256 of each (source, webhook_id) that was seen before."""
-    wanted_ids = [webhook_id for _, webhook_id in keys]
     statement = sa.select(webhooks.c.source, webhooks.c.webhook_id, webhooks.c.sha256).where(
-        webhooks.c.webhook_id.in_(wanted_ids)
+        sa.tuple_(webhooks.c.source, webhooks.c.webhook_id).in_(list(keys))
     )
     rows = connection.execute(statement)
     return {(source, webhook_id): sha256 for source, webhook_id, sha256 in rows}

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from bridge.storage.database import Database
+from tests.servers import eventually
 
 LIMIT_S = 60
 
@@ -70,6 +71,7 @@ class Standstill:
         self._database, self._text = database, text
         self._there, self._go = threading.Event(), threading.Event()
         self._thread = Working(work)
+        self._began: set[threading.Thread] = set()
 
     def __enter__(self) -> "Standstill":
         self._listening = statements(self._database, self._before)
@@ -77,6 +79,17 @@ class Standstill:
         self._thread.start()
         assert self._there.wait(LIMIT_S), f"never came to {self._text}"
         return self
+
+    def meanwhile(self, work: Callable[[], Any]) -> "Working":
+        """Start other work; return it when it has ended or can't go on because of the one that stands still."""
+        other = Working(work)
+        other.start()
+        eventually(lambda: not other.is_alive() or self._waits(other), LIMIT_S, "the other has ended, or waits")
+        return other
+
+    def _waits(self, other: "Working") -> bool:
+        # SQLite has one writer: who has come to its first statement waits there for its turn.
+        return other in self._began if self._database.is_sqlite else somebody_waits(self._database)
 
     def go_on(self) -> None:
         """Let the thread go on, and wait for its end."""
@@ -89,6 +102,7 @@ class Standstill:
         self._listening.__exit__(None, None, None)
 
     def _before(self, statement: str) -> None:
+        self._began.add(threading.current_thread())
         if threading.current_thread() is self._thread and self._text in statement:
             self._there.set()
             assert self._go.wait(LIMIT_S), "never let go"

@@ -10,8 +10,7 @@ from bridge.reports.clocks import Kind
 from bridge.reports.moves import Actor, Details
 from bridge.reports.states import MOVES, Move, MoveRefused, Outcome, Status
 from bridge.storage.reports import NoSuchReport
-from tests.servers import eventually
-from tests.storage.crashes import LIMIT_S, Standstill, Working, somebody_waits, survives_every_crash, together
+from tests.storage.crashes import LIMIT_S, Standstill, survives_every_crash, together
 from tests.storage.office import ANI, KARTIKA, PEOPLE, Office, shape
 
 DETAILS = {
@@ -233,10 +232,7 @@ def test_report_closed_while_somebody_asks_the_citizen_has_no_clock_left_running
     ticket = office.receive("Q-1")
     _move(office, ticket, Move.ACKNOWLEDGE)
     with Standstill(office.database, "COMMIT", lambda: _move(office, ticket, Move.ASK_COMPLETION)) as held:
-        closing = Working(lambda: _move(office, ticket, Move.CLOSE))
-        closing.start()
-        if not office.database.is_sqlite:
-            eventually(lambda: somebody_waits(office.database), LIMIT_S, "closing waits for asking")
+        closing = held.meanwhile(lambda: _move(office, ticket, Move.CLOSE))
         held.go_on()
         closing.result()
     assert office.report(ticket).status is Status.CLOSED

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.reports.states import Outcome
-from tests.servers import eventually
-from tests.storage.crashes import LIMIT_S, Standstill, Working, somebody_waits, survives_every_crash
+from tests.storage.crashes import Standstill, survives_every_crash
 from tests.storage.office import Office, body, one_message, shape, webhook
 
 #: A little of everything take_in can meet: new, again, amended, withdrawn, too early, invalid, an id used twice.
@@ -61,12 +60,7 @@ def test_message_that_comes_again_after_its_commit_changes_nothing(office: Offic
 def _held_until_the_other_is_done_or_waits(office: Office, first: Callable[[], Any], second: Callable[[], Any]) -> None:
     """Hold the first in front of its commit until the second has ended, or waits for it; then let both end."""
     with Standstill(office.database, "COMMIT", first) as held:
-        other = Working(second)
-        other.start()
-        if office.database.is_sqlite:
-            eventually(other.is_alive, LIMIT_S)  # one writer: it waits for its turn
-        else:
-            eventually(lambda: not other.is_alive() or somebody_waits(office.database), LIMIT_S, "the second waits")
+        other = held.meanwhile(second)
         held.go_on()
         other.result()
 

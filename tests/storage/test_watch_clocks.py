@@ -13,7 +13,7 @@ from bridge.storage.database import Database
 from bridge.storage.tables import obligations
 from consumers.watch_clocks import POISON_BACK_OFF, WatchClocks
 from tests.storage.crashes import survives_every_crash
-from tests.storage.office import ANI, LADDER, Office, Rung, id_of, policy, shape
+from tests.storage.office import ANI, LADDER, Office, id_of, policy, shape
 
 RUNGS = [to for _, to, _ in LADDER]
 
@@ -186,9 +186,6 @@ def test_two_clocks_of_one_report_fire_one_after_the_other(office: Office) -> No
     assert office.report(ticket).sequence == 3
 
 
-POISON: dict[str, tuple[Rung, ...]] = {"a role that is none": ((10, "role:nobody", "notify"),)}
-
-
 def _poisoned(office: Office, kind: str) -> str:
     """Make one clock that cannot fire, in a way each; returns its ticket."""
     if kind == "a role that does not exist":
@@ -279,26 +276,23 @@ def _locked(database: Database, table: str, **where: str) -> sa.Connection:
     return connection
 
 
-@pytest.fixture
-def postgres_office(database: Database) -> Office:
-    """An office on PostgreSQL: SQLite has one writer, so nobody there holds a row while another looks."""
-    return Office(database)
+#: SQLite has one writer, so nobody there holds a row while another one looks.
+on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@on_postgresql
 @pytest.mark.parametrize("table", ["reports", "obligations"])
-def test_report_in_other_hands_delays_no_other_report(postgres_office: Office, table: str) -> None:
-    office = postgres_office
+def test_report_in_other_hands_delays_no_other_report(office: Office, table: str) -> None:
     office.receive_many(4)
     office.pass_time(3600)
-    with _locked(office.database, table, report_id=id_of("Q-2"), **({"kind": "acknowledge"} if table == "obligations" else {})):
+    kind = {"kind": "acknowledge"} if table == "obligations" else {}
+    with _locked(office.database, table, report_id=id_of("Q-2"), **kind):
         assert office.tick_all() == 3
     assert office.tick_all() == 1
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_closing_waits_while_another_watcher_holds_a_clock_of_the_report(postgres_office: Office) -> None:
-    office = postgres_office
+@on_postgresql
+def test_closing_waits_while_another_watcher_holds_a_clock_of_the_report(office: Office) -> None:
     office.use({Kind.COMPLETION: [(10, "assignee", "close")]})
     ticket = office.receive("Q-1")
     office.casework.acknowledge(ticket, ANI)

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("data", JSON, nullable=False),
         sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_outbox_available_at", "outbox", ["available_at", "id"], unique=False)
 

@@ -1,0 +1,311 @@
+"""Steps 3 and 5: the office and the city are told once, again when it failed, and not when the reason has gone."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.delivery.email import FileMailer, SmtpMailer
+from bridge.delivery.webhook import CityWebhook
+from bridge.links import Links
+from bridge.reports.moves import Details
+from bridge.reports.states import Move, Outcome
+from bridge.reports.telling import JITTER, RETRY_AFTER_S
+from bridge.signing import signing_key, verify
+from bridge.storage import deliveries as stored
+from consumers.notify_office import NotifyOffice
+from consumers.report_back import ReportBack
+from consumers.telling import LEASE_S
+from tests.servers import Answer, CityReceiver, Mail
+from tests.storage.crashes import killed_before, together
+from tests.storage.office import ANI, KEY, PEOPLE, SOURCE, Office
+
+LINKS = Links(b"s" * 32, "https://jembatan.example")
+
+
+@pytest.fixture
+def notify(office: Office, mail: Mail) -> Iterator[NotifyOffice]:
+    """The step that tells the office, over a real mail server."""
+    mailer = SmtpMailer(mail.url)
+    yield NotifyOffice(office.database, office.rules, mailer, LINKS, "jembatan@bpsk.example")
+    mailer._drop()
+
+
+@pytest.fixture
+def report_back(office: Office, city: CityReceiver) -> ReportBack:
+    """The step that tells the city, over a real receiver."""
+    return ReportBack(office.database, {SOURCE: CityWebhook(city.url, signing_key(KEY))}, LINKS)
+
+
+def _due(office: Office, purpose: str) -> list[dict[str, Any]]:
+    """Take the messages of a purpose whose time has come out of the outbox."""
+    now = office.now()
+    rows = [row for row in office.rows("outbox", type=f"{purpose}.due") if row["available_at"] <= now]
+    with office.database.write() as connection:
+        from bridge.storage import outbox
+
+        outbox.forget(connection, [row["id"] for row in rows])
+    return [{"id": str(row["id"]), "type": row["type"], "data": row["data"]} for row in rows]
+
+
+def _one(office: Office, purpose: str) -> dict[str, Any]:
+    (row,) = office.rows("deliveries", purpose=purpose)
+    return row
+
+
+def test_notice_is_mailed_once_to_the_officer(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    ticket = office.receive("Q-1", category="ASURANSI")
+    notify.handle(_due(office, "notice"))
+    (mailed,) = mail.messages
+    row = _one(office, "notice")
+    assert (mailed.recipients, row["state"], row["attempts"], row["channel"]) == (("ani@bpsk.example",), "delivered", 1, "email")
+    assert mailed.message["Message-ID"] == f"<{row['delivery_id']}@bpsk.example>"
+    assert ticket in mailed.message["Subject"]
+    assert (row["finished_at"] is not None, row["lease_until"], row["next_attempt_at"]) == (True, None, None)
+    assert [(a["number"], a["outcome"]) for a in office.rows("delivery_attempts")] == [(1, "delivered")]
+
+
+def test_message_that_comes_again_sends_no_second_mail(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    office.receive("Q-1")
+    messages = _due(office, "notice")
+    for _ in range(3):
+        notify.handle(messages)
+    assert len(mail.messages) == 1
+    assert office.rows("outbox", type="notice.due") == []
+
+
+def test_notice_is_suppressed_when_acknowledged_meanwhile(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    ticket = office.receive("Q-1")
+    messages = _due(office, "notice")
+    office.casework.acknowledge(ticket, ANI)
+    notify.handle(messages)
+    row = _one(office, "notice")
+    assert (row["state"], row["attempts"], mail.messages) == ("suppressed", 0, [])
+    assert "person:ani" in row["last_error"]
+
+
+def test_escalation_is_suppressed_when_acknowledged_between_firing_and_sending(
+    office: Office, notify: NotifyOffice, mail: Mail
+) -> None:
+    ticket = office.receive("Q-1", category="ASURANSI")
+    _due(office, "notice")
+    office.pass_time(20_000)
+    office.tick_all()
+    messages = _due(office, "notice")
+    office.casework.acknowledge(ticket, ANI)
+    notify.handle(messages)
+    states = {(row["event"], row["state"]) for row in office.rows("deliveries", event="escalation")}
+    assert (states, mail.messages, len(messages)) == ({("escalation", "suppressed")}, [], 5)
+
+
+@pytest.mark.parametrize("meanwhile", ["closed", "reopened", "assigned"])
+def test_notice_whose_reason_has_gone_is_suppressed(office: Office, notify: NotifyOffice, mail: Mail, meanwhile: str) -> None:
+    ticket = office.receive("Q-1", category="ASURANSI")
+    messages = _due(office, "notice")
+    if meanwhile == "assigned":
+        office.casework.assign(ticket, PEOPLE[1], ANI, "cuti")
+    else:
+        office.casework.acknowledge(ticket, ANI)
+        office.casework.move(Move.CLOSE, ticket, ANI, Details(outcome=Outcome.SETTLED))
+    if meanwhile == "reopened":
+        office.casework.move(Move.REOPEN, ticket, ANI, Details(reason="belum"))
+    notify.handle(messages)
+    first = next(row for row in office.rows("deliveries") if row["delivery_id"] == messages[0]["data"]["delivery_id"])
+    assert (first["state"], mail.messages) == ("suppressed", [])
+
+
+def test_failed_mail_is_tried_again_on_schedule_under_the_same_id(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    office.receive("Q-1")
+    mail.answer_next("451 4.3.0 later")
+    notify.handle(_due(office, "notice"))
+    row = _one(office, "notice")
+    assert (row["state"], row["attempts"], row["last_error"][:3]) == ("failed", 1, "451")
+    wait_s = (row["next_attempt_at"] - office.rows("delivery_attempts")[0]["at"]).total_seconds()
+    assert RETRY_AFTER_S[0] <= wait_s <= RETRY_AFTER_S[0] * (1 + JITTER) + 60
+    assert _due(office, "notice") == []
+    office.pass_time(wait_s)
+    notify.handle(_due(office, "notice"))
+    assert (_one(office, "notice")["state"], len(mail.messages)) == ("delivered", 1)
+    assert [a["outcome"] for a in office.rows("delivery_attempts")] == ["failed", "delivered"]
+
+
+def test_old_message_of_a_failed_delivery_neither_sends_early_nor_doubles_the_retry(
+    office: Office, notify: NotifyOffice, mail: Mail
+) -> None:
+    office.receive("Q-1")
+    mail.answer_next("451 4.3.0 later")
+    messages = _due(office, "notice")
+    for _ in range(3):
+        notify.handle(messages)
+    assert (_one(office, "notice")["attempts"], len(office.rows("outbox", type="notice.due")), mail.messages) == (1, 1, [])
+
+
+def test_delivery_is_given_up_after_the_last_try_and_stays_visible(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    office.receive("Q-1")
+    mail.refuse()
+    tries = 0
+    while messages := _due(office, "notice"):
+        notify.handle(messages)
+        tries += 1
+        office.pass_time(200_000)
+        office.set("obligations", {"next_due": None})
+    row = _one(office, "notice")
+    assert (tries, row["attempts"], row["state"]) == (len(RETRY_AFTER_S) + 1, len(RETRY_AFTER_S) + 1, "given_up")
+    assert {a["outcome"] for a in office.rows("delivery_attempts")} == {"failed", "given_up"}
+    assert row["finished_at"] is not None
+
+
+def test_permanent_refusal_is_given_up_at_once(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    office.receive("Q-1")
+    mail.refuse("550 5.1.1 no such mailbox")
+    notify.handle(_due(office, "notice"))
+    assert (_one(office, "notice")["state"], _due(office, "notice")) == ("given_up", [])
+
+
+def test_person_who_has_left_is_given_up(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    office.receive("Q-1", category="ASURANSI")
+    office.set("people", {"active": 0}, person_id="ani")
+    notify.handle(_due(office, "notice"))
+    row = _one(office, "notice")
+    assert (row["state"], row["last_error"], mail.messages) == ("given_up", "ani is no longer here", [])
+
+
+def test_person_without_an_address_finds_it_on_the_desk(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    office.set("people", {"email": ""})
+    office.receive("Q-1")
+    notify.handle(_due(office, "notice"))
+    row = _one(office, "notice")
+    assert (row["state"], row["channel"], mail.messages) == ("delivered", "desk", [])
+
+
+def test_message_that_comes_again_while_it_is_being_sent_is_put_off(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    office.receive("Q-1")
+    messages = _due(office, "notice")
+    mail.delay_s = 0.5
+    together(lambda: notify.handle(messages), lambda: _again_while_sending(office, messages))
+    assert (len(mail.messages), _one(office, "notice")["state"]) == (1, "delivered")
+    (put_off,) = office.rows("outbox", type="notice.due")
+    lease = timedelta(seconds=LEASE_S)
+    assert lease - timedelta(seconds=60) < put_off["available_at"] - office.now() <= lease + timedelta(seconds=2)
+    office.pass_time(LEASE_S + 2)
+    notify.handle(_due(office, "notice"))
+    assert len(mail.messages) == 1
+
+
+def _again_while_sending(office: Office, messages: list[dict[str, Any]]) -> None:
+    from tests.servers import eventually
+
+    eventually(lambda: _one(office, "notice")["state"] == "sending", 60)
+    other = NotifyOffice(office.database, office.rules, _Nobody(), LINKS, "jembatan@bpsk.example")
+    other.handle(messages)
+
+
+class _Nobody:
+    def send(self, message: Any) -> None:
+        raise AssertionError("sent although somebody else is at it")
+
+
+def test_death_between_sending_and_recording_repeats_the_mail_under_the_same_id(
+    office: Office, notify: NotifyOffice, mail: Mail
+) -> None:
+    office.receive("Q-1")
+    messages = _due(office, "notice")
+    number = 0
+    while not mail.messages:
+        number += 1
+        assert killed_before(office.database, number, lambda: notify.handle(messages))
+    assert _one(office, "notice")["state"] == "sending"
+    notify.handle(messages)  # comes again, as nobody acked it: somebody may still be at it
+    assert len(mail.messages) == 1
+    office.pass_time(LEASE_S + 2)
+    notify.handle(_due(office, "notice"))
+    assert _one(office, "notice")["state"] == "delivered"
+    assert len(mail.messages) == 2
+    assert len({mailed.message["Message-ID"] for mailed in mail.messages}) == 1
+
+
+@pytest.mark.parametrize("step", ["before the attempt is noted", "after it is noted"])
+def test_death_before_sending_only_delays_the_mail(office: Office, notify: NotifyOffice, mail: Mail, step: str) -> None:
+    office.receive("Q-1")
+    messages = _due(office, "notice")
+    if step == "before the attempt is noted":
+        assert killed_before(office.database, 2, lambda: notify.handle(messages))
+        assert _one(office, "notice")["state"] == "pending"
+    else:
+        row = _one(office, "notice")
+        with office.database.write() as connection:
+            stored.begin(connection, row, now=office.now(), lease_s=LEASE_S)
+        office.pass_time(LEASE_S + 2)
+    notify.handle(messages)
+    assert (_one(office, "notice")["state"], len(mail.messages)) == ("delivered", 1)
+
+
+def test_notice_that_cannot_be_written_is_tried_on_schedule_and_given_up(office: Office, notify: NotifyOffice) -> None:
+    """A fault of ours must not come back for ever, nor be lost without a word."""
+    office.receive("Q-1")
+    office.set("deliveries", {"payload": {"deadline_at": "no instant"}}, purpose="notice")
+    tries = 0
+    while messages := _due(office, "notice"):
+        notify.handle(messages)
+        tries += 1
+        assert tries < 20, "it never ends"
+        office.pass_time(200_000)
+        office.set("obligations", {"next_due": None})
+    row = _one(office, "notice")
+    assert (row["state"], row["attempts"]) == ("given_up", len(RETRY_AFTER_S) + 1)
+    assert "no instant" in row["last_error"]
+
+
+def test_mail_in_a_folder_is_whole_and_one_per_notice(office: Office, tmp_path: Path) -> None:
+    notify = NotifyOffice(office.database, office.rules, FileMailer(tmp_path / "mail"), LINKS, "jembatan@localhost")
+    office.receive_many(3)
+    notify.handle(_due(office, "notice"))
+    names = {f"{row['delivery_id']}.eml" for row in office.rows("deliveries", purpose="notice")}
+    assert {path.name for path in (tmp_path / "mail").iterdir()} == names
+    assert {row["state"] for row in office.rows("deliveries", purpose="notice")} == {"delivered"}
+
+
+def test_city_is_told_once_signed_and_with_the_state(office: Office, report_back: ReportBack, city: CityReceiver) -> None:
+    ticket = office.receive("Q-1")
+    messages = _due(office, "callback")
+    for _ in range(2):
+        report_back.handle(messages)
+    (posted,) = city.requests
+    event = json.loads(posted.body)
+    assert verify([signing_key(KEY)], posted.headers, posted.body, now_s=float(posted.headers["webhook-timestamp"]))
+    assert posted.headers["webhook-id"] == _one(office, "callback")["delivery_id"]
+    assert (event["data"]["ticket"], event["data"]["sequence"], event["data"]["status"]) == (ticket, 1, "received")
+    assert _one(office, "callback")["state"] == "delivered"
+
+
+def test_city_is_told_everything_even_when_it_is_no_longer_so(office: Office, report_back: ReportBack, city: CityReceiver) -> None:
+    ticket = office.receive("Q-1")
+    office.casework.acknowledge(ticket, ANI)
+    report_back.handle(_due(office, "callback"))
+    assert sorted(json.loads(posted.body)["data"]["status"] for posted in city.requests) == ["acknowledged", "received"]
+
+
+def test_retry_after_of_the_city_is_kept(office: Office, report_back: ReportBack, city: CityReceiver) -> None:
+    office.receive("Q-1")
+    city.answer_next(Answer(503, {"Retry-After": "1200"}))
+    report_back.handle(_due(office, "callback"))
+    row = _one(office, "callback")
+    assert 1100 <= (row["next_attempt_at"] - office.now()).total_seconds() <= 1200
+    office.pass_time(1200)
+    report_back.handle(_due(office, "callback"))
+    assert (_one(office, "callback")["state"], len(city.requests)) == ("delivered", 2)
+    assert len({posted.headers["webhook-id"] for posted in city.requests}) == 1
+
+
+def test_source_without_an_address_any_more_is_given_up(office: Office) -> None:
+    office.receive("Q-1")
+    ReportBack(office.database, {}, LINKS).handle(_due(office, "callback"))
+    assert _one(office, "callback")["state"] == "given_up"
+
+
+def test_message_for_a_delivery_that_does_not_exist_is_dropped(office: Office, report_back: ReportBack) -> None:
+    report_back.handle([{"id": "1", "type": "callback.due", "data": {"delivery_id": "00000000-0000-0000-0000-000000000000"}}])
+    assert office.rows("deliveries") == []
