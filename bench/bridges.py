@@ -1,6 +1,5 @@
 """The bridge as an office runs it, on private servers: embedded in one process, or in parts."""
 
-import os
 import subprocess
 import urllib.error
 import urllib.request
@@ -9,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.common import COMMANDS, ROOT, NotAsExpected, last_lines, running, served, wait_until
+from bench.common import COMMANDS, ROOT, NotAsExpected, last_lines, running, served, variables, wait_until
 from tests.servers import PostgreSQL, RabbitMQ, free_port
 
 #: From the start of a process to its /readyz, in seconds.
@@ -43,7 +42,7 @@ def call(env: Mapping[str, str], *words: str) -> str:
     done = subprocess.run(
         command(*words),
         cwd=ROOT,
-        env={**os.environ, **env},
+        env=variables(env),
         capture_output=True,
         text=True,
         timeout=120,

@@ -57,13 +57,19 @@ def wait_until(look: Callable[[], T], limit_s: float, what: str) -> T:
     raise NotAsExpected(f"{what}: not within {limit_s:g} s")
 
 
+def variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Return ours with these added, but without any setting of a bridge that really serves somebody."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("BRIDGE_", "QLUE_"))}
+    return {**ours, **env}
+
+
 @contextmanager
 def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in its own process group, output into `log`; stop the whole group at the end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            command, cwd=ROOT, env=variables(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True,
         )  # fmt: skip
     try:

@@ -33,12 +33,13 @@ class Contender:
         }
 
 
-def contenders(workers: int, data_dir: Path) -> list[Contender]:
-    """Return ours with `workers` processes, and the references with two."""
+def contenders(workers: int, data_dir: Path, *, same_check: bool) -> list[Contender]:
+    """Return ours with `workers` processes, and the references with two; with `same_check` they check as we do."""
+    peer = {"BENCH_CHECK": "ours" if same_check else "marshmallow"}
     return [
         Contender(OURS, "bridge.intake", _ours, _our_settings(workers, data_dir), our_reports_in),
-        Contender("a Flask + Celery", "bench.celery", _celery),
-        Contender("b FastAPI + aio-pika", "bench.fastapi", _fastapi),
+        Contender("a Flask + Celery", "bench.celery", _celery, peer),
+        Contender("b FastAPI + aio-pika", "bench.fastapi", _fastapi, peer),
     ]
 
 

@@ -1,12 +1,15 @@
 """How many signed webhooks per second the way in makes durable, against the references in the same run.
 
-    python -m bench.ingest [--rounds 5] [--seconds 4] [--workers 2] [--only NAME ...] [--quick]
+    python -m bench.ingest [--rounds 5] [--seconds 4] [--workers 2] [--only NAME ...] [--same-check] [--quick]
 
 All contenders stand ready on one private RabbitMQ, each with a fresh quorum queue, idle while another one
 is loaded. A round goes A B C A B C in slices of one second: at full speed over 32 connections, then over 64,
 then each is paced at half of that rate, for the p99 that counts. After every round the queues are emptied and
 their reports counted: all that was answered 2xx must be there. So may be what the load hung up on when its
 slice was over: at most one report per connection.
+
+The peers load the payload with the city's marshmallow schema, as one usually would; ours comes to the same verdict
+by a cheaper check. `--same-check` gives the peers that check too, so that only the rest is compared.
 """
 
 import argparse
@@ -148,6 +151,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=4, help="of one kind of run, per round and contender")
     parser.add_argument("--workers", type=int, default=2, help="processes of ours")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="those whose name begins so: ours a b c")
+    parser.add_argument("--same-check", action="store_true", help="give the peers our check instead of marshmallow")
     parser.add_argument("--quick", action="store_true", help="one round of two seconds, to see that it works")
     options = parser.parse_args()
     if options.quick:
@@ -163,7 +167,7 @@ def main() -> None:
     with scratch_folder("ingest") as folder, ExitStack() as stack:
         broker = served(stack, RabbitMQ(folder / "rabbitmq"))
         course = Course(broker.new_vhost(), broker.pid, folder, new_secret(), bodies(REQUESTS))
-        everyone = contenders(options.workers, folder / "data")
+        everyone = contenders(options.workers, folder / "data", same_check=options.same_check)
         chosen = [one for one in everyone if one.name.startswith(wanted)]
         everybody = [Standing(one, course) for one in chosen]
         bare = Bare(course.broker_url, BARE_MESSAGES) if BARE.startswith(wanted) else None

@@ -96,7 +96,7 @@ class WatchClocks:
             return fire(step.obligation, siblings, step.report, self._rules.book, desk, now=step.now)
         except StatementFailed:
             raise
-        except Exception as error:  # noqa: BLE001 - one report must not stop the clocks of all others
+        except Exception as error:  # one report must not stop the clocks of all others
             if isinstance(error, UnknownVersion) and not careful:
                 raise
             return _put_off(step, error)

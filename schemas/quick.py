@@ -9,6 +9,7 @@ A property test holds that whatever is quickly accepted is accepted by marshmall
 import re
 from collections.abc import Callable
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
@@ -40,6 +41,8 @@ def _of_field(field: fields.Field[Any]) -> Check:
     inner = _of_type(field)
     validators = tuple(field.validators)
     allow_none = field.allow_none
+    # Validators are made for what marshmallow loads, and that is not always what JSON holds.
+    loaded: Callable[[Any], Any] | None = datetime.fromisoformat if isinstance(field, fields.AwareDateTime) else None
 
     def check(value: Any) -> bool:
         if value is None:
@@ -47,6 +50,8 @@ def _of_field(field: fields.Field[Any]) -> Check:
         if not inner(value):
             return False
         try:
+            if loaded and validators:
+                value = loaded(value)
             for validate in validators:
                 validate(value)
         except ValidationError:
@@ -83,7 +88,7 @@ _CHECKS: tuple[tuple[type[fields.Field[Any]], Check], ...] = (
     (fields.AwareDateTime, _is_aware_datetime),
     (fields.Boolean, lambda value: type(value) is bool),
     (fields.Integer, lambda value: type(value) is int),
-    (fields.Float, lambda value: type(value) in (int, float)),
+    (fields.Float, lambda value: type(value) is int or (type(value) is float and isfinite(value))),
     (fields.String, lambda value: type(value) is str),
     (fields.Dict, lambda value: type(value) is dict),
 )

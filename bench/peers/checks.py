@@ -1,4 +1,4 @@
-"""The checks every HTTP peer makes before it publishes: the same work as ours, without our extras.
+"""The checks every HTTP peer makes before it publishes: the same verdict as ours, without our extras.
 
 Lean on purpose (one key, no duplicate keys looked for, nesting unbounded): no reference is slowed down.
 """
@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable
 from hashlib import sha256
 
-from schemas.city import NotAReport, load_event
+from schemas.city import NotAReport, checked_id, load_event
 
 TOLERANCE_S = 300
 
 # The first load compiles a pattern for 150 ms, in every thread that comes before it is done: once, before anybody does.
 _SEEN_ONCE = {"id": "1", "title": "t", "description": "d", "attachments": [{"url": "https://foto.example.test/1.jpg"}]}
 load_event({"type": "report.submitted", "timestamp": "2026-11-23T10:00:00+07:00", "data": _SEEN_ONCE})
+
+#: With BENCH_CHECK=ours the peers get our quick check in place of marshmallow: then only the rest is compared.
+_checked = checked_id if os.environ.get("BENCH_CHECK") == "ours" else load_event
 
 _KEY = base64.b64decode(os.environ["QLUE_WEBHOOK_SECRET"].removeprefix("whsec_"))
 
@@ -38,7 +41,7 @@ def check(header: Callable[[str, str], str], body: bytes) -> None:
     """
     _authenticate(header, body)
     try:
-        load_event(json.loads(body))
+        _checked(json.loads(body))
     except (ValueError, NotAReport) as error:
         raise Refused(422) from error
 
