@@ -33,3 +33,5 @@ def configure(style: str, stream: TextIO = sys.stderr, *, least: int = logging.I
     )
     # Libraries speak through the standard library; their errors matter, their chatter does not.
     logging.basicConfig(level=logging.ERROR, stream=stream, format="%(asctime)s %(name)s %(message)s")
+    # Seven lines for every refused connection; our own one line says it.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)

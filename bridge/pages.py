@@ -47,7 +47,14 @@ def prepare(app: Flask) -> None:
 
 def safe_next(target: str | None) -> str:
     """Return where to go next, never to another site."""
-    if target and target.startswith("/") and not target.startswith(("//", "/\\")):
+    # Browsers drop tabs and line ends and read \ as /: "/<tab>/evil.example" would lead away.
+    if (
+        target
+        and target.startswith("/")
+        and not target.startswith("//")
+        and target.isprintable()
+        and "\\" not in target
+    ):
         return target
     return "/desk/"
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from itertools import pairwise
@@ -12,6 +13,7 @@ import holidays
 from bridge.reports.calendars import Hours, Period, WorkingCalendar
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_STRETCH = re.compile(r"([0-9]{1,2}):([0-5][0-9])-([0-9]{1,2}):([0-5][0-9])")
 
 
 class BadHours(ValueError):
@@ -73,6 +75,21 @@ def version_of(name: str, definition: Mapping[str, Any]) -> str:
     return f"{name}@{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
 
+def stretch(text: str) -> tuple[int, int]:
+    """Return the minutes after midnight at which a stretch like `07:30-12:00` starts and ends.
+
+    Raises:
+        BadHours: says what would be right.
+    """
+    found = _STRETCH.fullmatch(text)
+    if not found:
+        raise BadHours(f"{text!r} is not a stretch of hours like '07:30-12:00'")
+    start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
+    if not start < end <= 1440:
+        raise BadHours(f"{text!r} must start before it ends, within 00:00 and 24:00")
+    return start, end
+
+
 def _proposed(content: Mapping[str, Any]) -> dict[date, str]:
     if not content["holidays"]:
         return {}
@@ -86,24 +103,14 @@ def _proposed(content: Mapping[str, Any]) -> dict[date, str]:
 
 
 def _week(hours: Mapping[str, list[str]]) -> tuple[Hours, ...]:
-    return tuple(tuple(_stretch(text) for text in _in_order(hours.get(day, []), day)) for day in DAYS)
+    return tuple(tuple(stretch(text) for text in _in_order(hours.get(day, []), day)) for day in DAYS)
 
 
 def _in_order(texts: list[str], day: str) -> list[str]:
-    stretches = [_stretch(text) for text in texts]
+    stretches = [stretch(text) for text in texts]
     if any(before[1] > after[0] for before, after in pairwise(stretches)):
         raise BadHours(f"{day}: stretches overlap or are out of order: {', '.join(texts)}")
     return texts
-
-
-def _stretch(text: str) -> tuple[int, int]:
-    try:
-        start, end = (int(hour) * 60 + int(minute) for hour, minute in (p.split(":") for p in text.split("-")))
-    except ValueError as error:
-        raise BadHours(f"{text!r} is not a stretch of hours like '07:30-12:00'") from error
-    if not 0 <= start < end <= 1440:
-        raise BadHours(f"{text!r} must start before it ends, within 00:00 and 24:00")
-    return start, end
 
 
 def _tuples(week: Any) -> tuple[Hours, ...]:

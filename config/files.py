@@ -8,111 +8,17 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError
 
 from bridge.reports.calendars import NoWorkingTime, WorkingCalendar
-from bridge.reports.clocks import BadSpan, Deed, Kind, Policy, Step, parse_span
-from bridge.reports.people import Role
-from bridge.reports.routing import FIELDS, Rule
+from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span
+from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
 from bridge.signing import BadKey, signing_key
 from config.calendars import BadHours, build_calendar, version_of
+from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema, SourceSchema
 from config.settings import BadSettings, Environment, Settings
-
-NAME = r"[a-z0-9][a-z0-9-]{0,63}\Z"
-
-
-class _Checked(Schema):
-    class Meta:
-        unknown = RAISE  # a misspelt key must not silently mean its default
-
-
-def _span(text: str) -> None:
-    try:
-        parse_span(text)
-    except BadSpan as error:
-        raise ValidationError(str(error)) from error
-
-
-def _target(text: str) -> None:
-    kind, _, name = text.partition(":")
-    if kind == "role" and name in list(Role):
-        return
-    if text in ("assignee", "next_member", "citizen") or (kind == "person" and name):
-        return
-    roles = "|".join(Role)
-    raise ValidationError(f"{text!r} is nobody; write assignee, next_member, citizen, role:{roles} or person:<id>")
-
-
-class _SourceSchema(_Checked):
-    name = fields.String(required=True)
-    scheme = fields.String(required=True, validate=validate.OneOf(["standard-webhooks"]))
-    secret = fields.String(required=True, validate=validate.Regexp(r"[A-Z][A-Z0-9_]*\Z"))
-    callback_url = fields.String(load_default="")
-    callback_secret = fields.String(load_default="")
-
-
-class _OfficeSchema(_Checked):
-    name = fields.String(required=True)
-    calendar = fields.String(required=True)
-    address = fields.String(load_default="")
-    phone = fields.String(load_default="")
-
-
-class _RuleSchema(_Checked):
-    name = fields.String(required=True)
-    office = fields.String(required=True)
-    role = fields.String(load_default="officer", validate=validate.OneOf(list(Role)))
-    element = fields.String(load_default="", validate=validate.OneOf(["", "government", "consumer", "business"]))
-    policy = fields.String(load_default="default")
-    when = fields.Dict(
-        keys=fields.String(validate=validate.OneOf(FIELDS)), values=fields.List(fields.String()), load_default=dict
-    )
-
-
-class _RungSchema(_Checked):
-    at = fields.String(required=True, validate=_span)
-    to = fields.String(required=True, validate=_target)
-    do = fields.String(required=True, validate=validate.OneOf([d for d in Deed if d is not Deed.WARN]))
-
-
-class _ClockSchema(_Checked):
-    span = fields.String(required=True, validate=_span)
-    source = fields.String(load_default="")
-    warn = fields.List(fields.String(validate=validate.Regexp(r"[1-9]\d?%\Z")), load_default=list)
-    ladder = fields.List(fields.Nested(_RungSchema), required=True, validate=validate.Length(min=1))
-
-
-class _OverrideSchema(_Checked):
-    date = fields.Raw(required=True)
-    off = fields.Boolean(required=True)
-    source = fields.String(required=True, validate=validate.Length(min=1))
-
-
-class _PeriodSchema(_Checked):
-    name = fields.String(required=True)
-    first = fields.Raw(required=True)
-    last = fields.Raw(required=True)
-    hours = fields.Dict(required=True)
-
-
-class _CalendarSchema(_Checked):
-    zone = fields.String(required=True, validate=lambda zone: _zone(zone))
-    holidays = fields.String(load_default="")
-    years = fields.List(
-        fields.Integer(strict=True), load_default=lambda: [2024, 2030], validate=validate.Length(equal=2)
-    )
-    joint_leave = fields.Boolean(load_default=True)
-    hours = fields.Dict(required=True)
-    override = fields.List(fields.Nested(_OverrideSchema), load_default=list)
-    period = fields.List(fields.Nested(_PeriodSchema), load_default=list)
-
-
-def _zone(name: str) -> None:
-    if name not in available_timezones():
-        raise ValidationError(f"{name!r} is not an IANA zone, like Asia/Jakarta")
 
 
 @dataclass(frozen=True)
@@ -123,7 +29,7 @@ class Source:
     title: str
     scheme: str
     secret_names: str
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = field(repr=False)
     callback_url: str = ""
     callback_secret: str = field(default="", repr=False)
 
@@ -143,16 +49,20 @@ class _Reading:
 
     folder: Path
     faults: list[str] = field(default_factory=list)
+    #: What each file speaks of, right or wrong: who only names a thing is not blamed for the thing's own faults.
+    named: dict[str, set[str]] = field(default_factory=dict)
 
-    def toml(self, name: str) -> dict[str, Any]:
+    def toml(self, name: str) -> dict[str, Any] | None:
         path = self.folder / name
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            self.named[name] = set(content)
+            return content
         except FileNotFoundError:
             self.faults.append(f"{name}: missing from {self.folder}; copy the shipped one and edit it")
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             self.faults.append(f"{name}: cannot be read as TOML: {error}")
-        return {}
+        return None
 
     def checked(self, file: str, place: str, content: Any, schema: Schema) -> dict[str, Any] | None:
         try:
@@ -163,17 +73,21 @@ class _Reading:
         return loaded
 
     def tables(self, file: str, schema: Schema) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, content in self.toml(file).items():
+        for name, content in (self.toml(file) or {}).items():
             if not re.fullmatch(NAME, name):
                 self.faults.append(f"{file}: {name}: a name is small letters, digits and dashes")
             loaded = self.checked(file, name, content, schema)
             if loaded is not None:
                 yield name, loaded
 
+    def unknown(self, file: str, name: str) -> bool:
+        """Tell whether a file that could be read says nothing of that name."""
+        return file in self.named and name not in self.named[file]
+
     def guarded(self, where: str, build: Callable[[], Any]) -> Any:
         try:
             return build()
-        except (BadHours, NoWorkingTime, ValueError, TypeError, AttributeError) as error:
+        except (BadHours, NoWorkingTime, ValueError, NotImplementedError) as error:  # the last: no such country
             self.faults.append(f"{where}: {error}")
             return None
 
@@ -189,9 +103,9 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
     warnings: list[str] = []
     sources = _sources(reading, env, warnings)
     calendars = _calendars(reading)
-    offices = _offices(reading, calendars)
+    offices = _offices(reading)
     policies = _policies(reading)
-    rules = _rules(reading, offices, policies)
+    rules = _rules(reading)
     faults = reading.faults + env.faults
     if faults:
         raise BadSettings(faults)
@@ -202,7 +116,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
 
 def _sources(reading: _Reading, env: Environment, warnings: list[str]) -> dict[str, Source]:
     found: dict[str, Source] = {}
-    for name, content in reading.tables("sources.toml", _SourceSchema()):
+    for name, content in reading.tables("sources.toml", SourceSchema()):
         url = env.url(content["callback_url"], "", ("http", "https")) if content["callback_url"] else ""
         secret = env.text(content["callback_secret"]) if content["callback_secret"] else ""
         if url and not secret:
@@ -235,22 +149,25 @@ def _check_keys(
 
 def _calendars(reading: _Reading) -> dict[str, WorkingCalendar]:
     found: dict[str, WorkingCalendar] = {}
-    for path in sorted((reading.folder / "calendars").glob("*.toml")):
+    paths = sorted((reading.folder / "calendars").glob("*.toml"))
+    for path in paths:
         file = f"calendars/{path.name}"
-        content = reading.checked(file, "", reading.toml(file), _CalendarSchema())
+        raw = reading.toml(file)
+        content = None if raw is None else reading.checked(file, "", raw, CalendarSchema())
         if content is not None:
             calendar = reading.guarded(file, partial(build_calendar, path.stem, content))
             found |= {path.stem: calendar} if calendar else {}
-    if not found and not reading.faults:
+    reading.named["calendars/"] = {path.stem for path in paths}
+    if not paths:
         reading.faults.append("calendars/: no calendar there; at least one is needed")
     return found
 
 
-def _offices(reading: _Reading, calendars: Mapping[str, WorkingCalendar]) -> dict[str, Office]:
+def _offices(reading: _Reading) -> dict[str, Office]:
     found: dict[str, Office] = {}
-    for name, content in reading.tables("offices.toml", _OfficeSchema()):
-        if content["calendar"] not in calendars:
-            known = ", ".join(calendars) or "none can be read"
+    for name, content in reading.tables("offices.toml", OfficeSchema()):
+        if reading.unknown("calendars/", content["calendar"]):
+            known = ", ".join(sorted(reading.named["calendars/"])) or "none"
             reading.faults.append(f"offices.toml: {name}.calendar: no calendar {content['calendar']!r} ({known})")
         found[name] = Office(name, **content)
     return found
@@ -258,20 +175,30 @@ def _offices(reading: _Reading, calendars: Mapping[str, WorkingCalendar]) -> dic
 
 def _policies(reading: _Reading) -> dict[str, dict[Kind, Policy]]:
     found: dict[str, dict[Kind, Policy]] = {}
-    for set_name, clocks in reading.toml("policies.toml").items():
-        for kind, content in clocks.items() if isinstance(clocks, dict) else ():
+    content = reading.toml("policies.toml")
+    for set_name, clocks in (content or {}).items():
+        if not isinstance(clocks, dict):
+            reading.faults.append(f"policies.toml: {set_name}: write tables like [{set_name}.acknowledge]")
+            continue
+        for kind, clock in clocks.items():
             place = f"{set_name}.{kind}"
             if kind not in list(Kind):
                 reading.faults.append(f"policies.toml: {place}: no such clock; there are {', '.join(Kind)}")
                 continue
-            loaded = reading.checked("policies.toml", place, content, _ClockSchema())
+            loaded = reading.checked("policies.toml", place, clock, ClockSchema())
             if loaded is not None:
                 policy = _policy(reading, place, Kind(kind), loaded)
                 found.setdefault(set_name, {})[Kind(kind)] = policy
-    for needed in (Kind.ACKNOWLEDGE, Kind.TRIAGE):
-        if not reading.faults and needed not in found.get("default", {}):
-            reading.faults.append(f"policies.toml: default.{needed}: missing; every report needs this clock")
+    if content is not None:
+        _check_defaults(reading, content)
     return found
+
+
+def _check_defaults(reading: _Reading, content: dict[str, Any]) -> None:
+    default = content.get("default", {})
+    for needed in (Kind.ACKNOWLEDGE, Kind.TRIAGE):
+        if isinstance(default, dict) and needed not in default:
+            reading.faults.append(f"policies.toml: default.{needed}: missing; every report needs this clock")
 
 
 def _policy(reading: _Reading, place: str, kind: Kind, content: dict[str, Any]) -> Policy:
@@ -285,33 +212,39 @@ def _policy(reading: _Reading, place: str, kind: Kind, content: dict[str, Any]) 
     for before, after in pairwise(steps):
         if before.at.unit is after.at.unit and before.at.amount > after.at.amount:
             reading.faults.append(f"policies.toml: {place}: {after.at} comes after {before.at}; steps must rise")
+    if kind is not Kind.COMPLETION and any(step.deed is Deed.CLOSE for step in rungs):
+        reading.faults.append(f"policies.toml: {place}: only the clock of the citizen (completion) may close a report")
     unnamed = Policy(kind, "", span, steps, content["source"])
     return Policy(kind, version_of(kind, unnamed.definition()), span, steps, content["source"])
 
 
-def _rules(
-    reading: _Reading, offices: Mapping[str, Office], policies: Mapping[str, Mapping[Kind, Policy]]
-) -> list[Rule]:
-    contents = reading.toml("routing.toml").get("rule", [])
-    rules: list[Rule] = []
-    for number, content in enumerate(contents, start=1):
-        place = f"rule[{number}]"
-        loaded = reading.checked("routing.toml", place, content, _RuleSchema())
-        if loaded is None:
-            continue
-        if loaded["office"] not in offices:
-            reading.faults.append(
-                f"routing.toml: {place}.office: no office {loaded['office']!r}; there are {', '.join(offices)}"
-            )
-        if loaded["policy"] not in policies:
-            reading.faults.append(
-                f"routing.toml: {place}.policy: no policy set {loaded['policy']!r}; there are {', '.join(policies)}"
-            )
-        when = {name: tuple(values) for name, values in loaded.pop("when").items()}
-        rules.append(Rule(when=when, **loaded))
-    if not reading.faults and (not rules or rules[-1].when):
+def _rules(reading: _Reading) -> list[Rule]:
+    content = reading.toml("routing.toml")
+    if content is None:
+        return []
+    contents = content.pop("rule", [])
+    reading.faults += [f"routing.toml: {name}: unknown; there are only [[rule]] tables" for name in content]
+    if not isinstance(contents, list):
+        reading.faults.append("routing.toml: rule: write [[rule]] in double brackets")
+        return []
+    numbered = ((f"rule[{number}]", rule) for number, rule in enumerate(contents, start=1))
+    rules = [_rule(reading, place, rule) for place, rule in numbered]
+    if not contents or (isinstance(contents[-1], dict) and contents[-1].get("when")):
         reading.faults.append("routing.toml: the last rule must have no `when`, so that it takes everything")
-    return rules
+    return [rule for rule in rules if rule is not None]
+
+
+def _rule(reading: _Reading, place: str, content: Any) -> Rule | None:
+    loaded = reading.checked("routing.toml", place, content, RuleSchema())
+    if loaded is None:
+        return None
+    for what, file in (("office", "offices.toml"), ("policy", "policies.toml")):
+        if reading.unknown(file, loaded[what]):
+            known = ", ".join(sorted(reading.named[file]))
+            kind = "policy set" if what == "policy" else what
+            reading.faults.append(f"routing.toml: {place}.{what}: no {kind} {loaded[what]!r}; there are {known}")
+    when = {name: tuple(values) for name, values in loaded.pop("when").items()}
+    return Rule(when=when, **loaded)
 
 
 def _lines(messages: Any, place: str) -> Iterator[str]:

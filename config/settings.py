@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,18 +74,21 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of this process. URLs are complete, folders absolute, keys at least 24 bytes."""
+    """The settings of this process. URLs are complete, folders absolute, keys at least 24 bytes.
 
-    database_url: str
-    broker_url: str
+    What may hold a secret is left out when it is printed.
+    """
+
+    database_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
     data_dir: Path
     config_dir: Path
     listen_host: str
     listen_port: int
     public_url: str
-    secret_key: bytes
-    ticket_key: bytes
-    smtp_url: str
+    secret_key: bytes = field(repr=False)
+    ticket_key: bytes = field(repr=False)
+    smtp_url: str = field(repr=False)
     mail_from: str
     log: str
     heartbeat_url: str
@@ -121,14 +124,21 @@ class Environment:
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
         """Return a URL of one of the schemes."""
         value = self.text(name, default)
-        if value and urlsplit(value).scheme not in schemes:
-            self.faults.append(f"{name}: must begin with {' or '.join(s + '://' for s in schemes)}")
+        beginnings = tuple(f"{scheme}://" for scheme in schemes)
+        if value and not value.startswith(beginnings):
+            self.faults.append(f"{name}: must begin with {' or '.join(beginnings)}")
+        try:
+            urlsplit(value)
+        except ValueError:
+            # Without the reason: it may quote the part with the password.
+            self.faults.append(f"{name}: is not a URL")
         return value
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         """Return a whole number within bounds."""
         value = self.text(name, str(default))
-        if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+        # Python refuses to read a number of thousands of digits, so the length is looked at first.
+        if not value.isascii() or not value.isdigit() or len(value) > 9 or not least <= int(value) <= most:
             self.faults.append(f"{name}: {value!r} is not a whole number from {least} to {most}")
             return default
         return int(value)
@@ -145,7 +155,11 @@ class Environment:
         """Return a secret of at least 24 bytes; unset, `made` makes or finds one, or it is a fault."""
         value = self.text(name)
         if not value and made is not None:
-            value = made()
+            try:
+                value = made()
+            except (OSError, UnicodeDecodeError) as error:
+                self.faults.append(f"{name}: cannot be kept in the data folder: {error}")
+                return b""
         if len(value.encode()) < LEAST_KEY_BYTES:
             say = "is shorter than" if value else "is not set; it needs at least"
             self.faults.append(
@@ -198,7 +212,7 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
 def _listen(env: Environment) -> tuple[str, int]:
     value = env.text("BRIDGE_LISTEN", "127.0.0.1:8311")
     host, _, port = value.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
         env.faults.append(f"BRIDGE_LISTEN: {value!r} is not host:port, like 127.0.0.1:8311")
         return "127.0.0.1", 8311
     return host, int(port)

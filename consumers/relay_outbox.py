@@ -3,14 +3,24 @@
 A crash between confirm and delete repeats messages; every consumer knows repeats.
 """
 
+import time
 from datetime import datetime
 from typing import Any
+
+import structlog
 
 from bridge.broker.messages import Message
 from bridge.broker.publisher import Publisher
 from bridge.storage import outbox
 from bridge.storage.database import Database, Wakeups
+from bridge.storage.deliveries import announce_stranded
 
+log = structlog.get_logger()
+
+#: A delivery that has been due for so long without an end is announced again: the queue may have lost its message.
+STRANDED_S = 300.0
+#: How often such are looked for, in seconds.
+SWEEP_S = 30.0
 #: Longest wait between two looks, in seconds; a wake-up from the database usually comes first.
 POLL_S = 1.0
 
@@ -24,9 +34,11 @@ class RelayOutbox:
         self._database = database
         self._publisher = publisher
         self._wakeups = Wakeups(database)
+        self._swept_at = 0.0
 
     def turn(self) -> None:
-        """Relay until nothing is due, then wait for more."""
+        """Relay until nothing is due, then wait for more; now and then look for what was lost on the way."""
+        self._sweep()
         while self.relay() == self.most:
             pass
         self._wakeups.wait(self._idle_s())
@@ -34,6 +46,16 @@ class RelayOutbox:
     def close(self) -> None:
         """Close the connection kept for waiting."""
         self._wakeups.close()
+
+    def _sweep(self) -> None:
+        if time.monotonic() - self._swept_at < SWEEP_S:
+            return
+        self._swept_at = time.monotonic()
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            found = announce_stranded(self._database, connection, now=now, older_s=STRANDED_S, most=500)
+        if found:
+            log.warning("stranded_announced_again", deliveries=found)
 
     def relay(self) -> int:
         """Publish one batch and delete it; returns how many messages left.

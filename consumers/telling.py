@@ -21,7 +21,7 @@ from bridge.reports.telling import next_attempt_at, reason_gone
 from bridge.storage import deliveries
 from bridge.storage import reports as stored
 from bridge.storage.changes import enqueue
-from bridge.storage.database import Connection, Database
+from bridge.storage.database import Connection, Database, DatabaseAway
 
 log = structlog.get_logger()
 
@@ -108,6 +108,12 @@ class Telling:
             channel = self.send(attempt)
         except NotDelivered as error:
             self._failed(attempt, error, _ms_since(started))
+            return
+        except DatabaseAway:
+            raise
+        except Exception as error:
+            log.exception("cannot_tell", ticket=attempt.row["ticket"], delivery_id=attempt.row["delivery_id"])
+            self._failed(attempt, NotDelivered(f"{type(error).__name__}: {error}"), _ms_since(started))
             return
         with self._database.write() as connection:
             deliveries.finish(

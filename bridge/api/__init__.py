@@ -13,6 +13,7 @@ from bridge.reports.report import Report
 from bridge.reports.states import Move, Outcome, Status
 from bridge.service import Service
 from bridge.storage import reports as stored
+from bridge.strict_json import NotJson, loads
 from schemas.city import problems_of
 
 
@@ -68,7 +69,9 @@ def blueprint(service: Service) -> Blueprint:
 
 def _details() -> Details:
     try:
-        found = DetailsSchema().load(request.get_json(silent=True) or {})
+        found = DetailsSchema().load(loads(request.data) if request.data else {})
+    except NotJson as error:
+        abort(400, str(error))
     except ValidationError as error:
         abort(400, "; ".join(problems_of(error.messages)))
     return Details(found["outcome"], found["case_number"], tuple(found["missing"]), found["reason"])

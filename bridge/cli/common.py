@@ -46,6 +46,11 @@ def _ticket(_: click.Context, __: click.Parameter, value: str) -> str:
     return ticket
 
 
+def optional_ticket(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Read a ticket given as an option; empty means any."""
+    return _ticket(context, parameter, value) if value else ""
+
+
 def me() -> Actor:
     """Return who acts when a move is made at the keyboard of the server."""
     return Actor(f"cli:{getpass.getuser()}")

@@ -9,7 +9,10 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, open_service, show_json, show_table
+from bridge.cli.common import as_json, open_service, optional_ticket, show_json, show_table
+from bridge.reports.clocks import Kind
+
+DELIVERY_STATES = ("pending", "sending", "delivered", "failed", "given_up", "suppressed")
 
 
 @click.group()
@@ -29,9 +32,9 @@ def _escalation(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @escalations.command("list")
-@click.option("--ticket", default="", help="Only this report.")
+@click.option("--ticket", default="", callback=optional_ticket, help="Only this report.")
 @click.option("--person", default="", help="Only what this person was told.")
-@click.option("--kind", default="", help="Only this clock.")
+@click.option("--kind", type=click.Choice(["", *(v.value for v in Kind)]), default="", help="Only this clock.")
 @click.option("--level", type=int, default=None, help="Only this level; 0 are the warnings before a deadline.")
 @click.option("--warnings", is_flag=True, help="Warnings too.")
 @click.option("--most", default=200, show_default=True, type=click.IntRange(1, 1_000_000))
@@ -181,7 +184,7 @@ def deliveries() -> None:
 
 
 @deliveries.command("list")
-@click.option("--state", default="", help="pending, sending, delivered, failed, given_up or suppressed.")
+@click.option("--state", type=click.Choice(["", *DELIVERY_STATES]), default="", help="Only this state.")
 @click.option("--most", default=200, show_default=True, type=click.IntRange(1, 1_000_000))
 @as_json
 def list_deliveries(state: str, most: int, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import sys
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import click
 
 from bridge.cli.common import as_json, open_service, show_json, show_table
 from bridge.reports.people import Person, Role
-from bridge.words import ZONE
+from bridge.words import ZONE, when
 
 
 @click.group()
@@ -19,8 +20,14 @@ def people() -> None:
     """Who works here: roles, absence, passwords."""
 
 
+def _new_person_id(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", value):
+        raise click.BadParameter(f"{value!r}: small letters, digits, dot, dash and underscore, at most 64")
+    return value
+
+
 @people.command("add")
-@click.argument("person_id")
+@click.argument("person_id", callback=_new_person_id)
 @click.option("--name", required=True)
 @click.option("--role", required=True, type=click.Choice([v.value for v in Role]))
 @click.option("--office", required=True, help="An office of offices.toml.")
@@ -82,9 +89,18 @@ def absent(person_id: str, since: str, until: str, back: bool) -> None:
     service = open_service(need_rules=True)
     begin = None if back else (_moment(since) if since else datetime.now(UTC))
     end = _moment(until) if until and not back else None
+    if begin and end and end <= begin:
+        raise click.ClickException(
+            f"absent until {when(end, 'en')} would be over before it begins, {when(begin, 'en')}"
+        )
     with service.database.write() as connection:
         stored.set_absence(connection, person_id, begin, end)
-    click.echo(f"{person_id} is {'present again' if back else 'absent'}.")
+    span = (
+        f"absent from {when(begin, 'en')} until {when(end, 'en') if end else 'somebody says --back'}"
+        if begin
+        else "present again"
+    )
+    click.echo(f"{person_id} is {span}.")
 
 
 @people.command("password")

@@ -240,7 +240,7 @@ def _due(start: datetime, span: Span, paused_s: float, calendar: WorkingCalendar
 
 
 def _standstills(obligation: Obligation) -> list[tuple[datetime, datetime]]:
-    """Return the finished pauses in order, none before the start and no moment twice, as a clock set back makes them."""
+    """Return the finished pauses in order; what a clock set back put before the start, or in twice, is left out."""
     found: list[tuple[datetime, datetime]] = []
     counted_until = obligation.started_at
     for since, until in sorted((pause.since, pause.until) for pause in obligation.pauses if pause.until is not None):

@@ -1,5 +1,7 @@
 """One database, PostgreSQL or SQLite, behind two doors: `read()` and `write()`."""
 
+import functools
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -41,6 +43,8 @@ class Database:
         self.engine = sa.create_engine(
             url,
             pool_pre_ping=not self.is_sqlite,
+            # As people write, not escaped: a search looks into the text.
+            json_serializer=functools.partial(json.dumps, ensure_ascii=False),
             pool_size=10,
             max_overflow=20,
             connect_args={"timeout": SQLITE_BUSY_S} if self.is_sqlite else {"connect_timeout": 5},

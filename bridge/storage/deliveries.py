@@ -66,6 +66,31 @@ def retry(
     enqueue(database, connection, [message])
 
 
+def announce_stranded(database: Database, connection: Connection, *, now: datetime, older_s: float, most: int) -> int:
+    """Announce again what has been due for long without an end; returns how many.
+
+    Its message went through the queue and was lost there (a broker's disk, a restore from backup). If it was not
+    lost, the second message finds the delivery done, or at work, and changes nothing.
+    """
+    since = now - timedelta(seconds=older_s)
+    open_ones = (
+        sa.select(deliveries.c.delivery_id, deliveries.c.purpose)
+        .where(deliveries.c.finished_at.is_(None), deliveries.c.next_attempt_at < since)
+        .where(sa.or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until < since))
+        .limit(most)
+    )
+    found = connection.execute(database.for_update(open_ones, skip_locked=True)).all()
+    if found:
+        ids = [row.delivery_id for row in found]
+        connection.execute(sa.update(deliveries).where(deliveries.c.delivery_id.in_(ids)).values(next_attempt_at=now))
+        messages = [
+            {"type": f"{row.purpose}.due", "data": {"delivery_id": row.delivery_id}, "available_at": now}
+            for row in found
+        ]
+        enqueue(database, connection, messages)
+    return len(found)
+
+
 def listed(connection: Connection, *, report_id: str = "", state: str = "", most: int = 200) -> list[dict[str, Any]]:
     """Return deliveries, newest first."""
     statement = sa.select(deliveries).order_by(deliveries.c.created_at.desc(), deliveries.c.delivery_id).limit(most)

@@ -51,13 +51,12 @@ def by_token(connection: Connection, token_hash: str) -> Person | None:
 
 
 def save(connection: Connection, person: Person) -> None:
-    """Add a person, or change one who is there; password and token stay."""
-    row = vars(person)
-    changed = connection.execute(
-        sa.update(people).where(people.c.person_id == person.person_id).values({**row, "active": 1})
-    )
+    """Add a person, or change one who is there; password, token and absence stay."""
+    row = {**vars(person), "active": 1}
+    changes = {name: value for name, value in row.items() if name not in ("absent_from", "absent_until")}
+    changed = connection.execute(sa.update(people).where(people.c.person_id == person.person_id).values(changes))
     if not changed.rowcount:
-        connection.execute(sa.insert(people), [{**row, "active": 1}])
+        connection.execute(sa.insert(people), [row])
 
 
 def set_fields(connection: Connection, person_id: str, **values: Any) -> None:

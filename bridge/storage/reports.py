@@ -156,12 +156,9 @@ def _conditions(wanted: Wanted) -> Iterable[sa.ColumnElement[bool]]:
     if wanted.open_only:
         yield reports.c.status != Status.CLOSED
     if wanted.search:
-        words = f"%{wanted.search.replace('%', '').strip()}%"
-        yield sa.or_(
-            reports.c.ticket.ilike(words),
-            reports.c.title.ilike(words),
-            sa.cast(reports.c.business, sa.Text).ilike(words),
-        )
+        words = wanted.search.strip()
+        searched = (reports.c.ticket, reports.c.title, sa.cast(reports.c.business, sa.Text))
+        yield sa.or_(*(column.icontains(words, autoescape=True) for column in searched))
 
 
 def _by_report(rows: Iterable[sa.RowMapping]) -> dict[str, list[Obligation]]:

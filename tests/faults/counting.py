@@ -56,7 +56,21 @@ def settle(running: Running, sent: Sent) -> None:
     """Wait until everything that is due has happened: ladders finished, outbox and deliveries empty."""
     running.wait_ready()
     eventually(lambda: _stored(running) >= len(sent.accepted), 60, "every accepted report stored")
-    eventually(lambda: _unfinished(running) == (0, 0, 0), 150, f"quiet; open: {_unfinished(running)}")
+    try:
+        eventually(lambda: _unfinished(running) == (0, 0, 0), 150)
+    except AssertionError as error:
+        raise AssertionError(f"not quiet: {_unfinished(running)}; {_left(running)}") from error
+
+
+def _left(running: Running) -> list[dict[str, Any]]:
+    """Return what is not finished, for the message of a failure."""
+    statement = sa.select(deliveries.c.purpose, deliveries.c.state, deliveries.c.attempts, deliveries.c.lease_until)
+    with running.service.database.read() as connection:
+        open_ones = statement.where(deliveries.c.finished_at.is_(None)).limit(10)
+        waiting = sa.select(outbox, deliveries.c.state, deliveries.c.attempts).outerjoin(
+            deliveries, outbox.c.data["delivery_id"].as_string() == deliveries.c.delivery_id
+        )
+        return [dict(row) for query in (open_ones, waiting.limit(10)) for row in connection.execute(query).mappings()]
 
 
 def _stored(running: Running) -> int:

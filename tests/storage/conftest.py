@@ -37,7 +37,8 @@ def migrated_postgres(postgres: PostgreSQL) -> Callable[[int], str]:
     made: list[str] = []
 
     def give(number: int) -> str:
-        postgres.ensure_running()
+        if not postgres.ready():
+            postgres.ensure_running()
         while len(made) <= number:
             made.append(postgres.new_database())
             _hurry(made[-1])

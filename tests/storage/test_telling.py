@@ -1,6 +1,7 @@
 """Steps 3 and 5: the office and the city are told once, again when it failed, and not when the reason has gone."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +17,12 @@ from bridge.reports.states import Move, Outcome
 from bridge.reports.telling import JITTER, RETRY_AFTER_S
 from bridge.signing import signing_key, verify
 from bridge.storage import deliveries as stored
+from bridge.storage import outbox
 from consumers.notify_office import NotifyOffice
 from consumers.report_back import ReportBack
 from consumers.telling import LEASE_S
-from tests.servers import Answer, CityReceiver, Mail
-from tests.storage.crashes import killed_before, together
+from tests.servers import Answer, CityReceiver, Mail, eventually
+from tests.storage.crashes import LIMIT_S, Killed, killed_before, statements, together
 from tests.storage.office import ANI, KEY, PEOPLE, SOURCE, Office
 
 LINKS = Links(b"s" * 32, "https://jembatan.example")
@@ -45,8 +47,6 @@ def _due(office: Office, purpose: str) -> list[dict[str, Any]]:
     now = office.now()
     rows = [row for row in office.rows("outbox", type=f"{purpose}.due") if row["available_at"] <= now]
     with office.database.write() as connection:
-        from bridge.storage import outbox
-
         outbox.forget(connection, [row["id"] for row in rows])
     return [{"id": str(row["id"]), "type": row["type"], "data": row["data"]} for row in rows]
 
@@ -196,9 +196,7 @@ def test_message_that_comes_again_while_it_is_being_sent_is_put_off(office: Offi
 
 
 def _again_while_sending(office: Office, messages: list[dict[str, Any]]) -> None:
-    from tests.servers import eventually
-
-    eventually(lambda: _one(office, "notice")["state"] == "sending", 60)
+    eventually(lambda: _one(office, "notice")["state"] == "sending", LIMIT_S)
     other = NotifyOffice(office.database, office.rules, _Nobody(), LINKS, "jembatan@bpsk.example")
     other.handle(messages)
 
@@ -213,18 +211,37 @@ def test_death_between_sending_and_recording_repeats_the_mail_under_the_same_id(
 ) -> None:
     office.receive("Q-1")
     messages = _due(office, "notice")
-    number = 0
-    while not mail.messages:
-        number += 1
-        assert killed_before(office.database, number, lambda: notify.handle(messages))
+
+    def die_when_sent(_: str) -> None:
+        if mail.messages:
+            raise Killed
+
+    with pytest.raises(Killed), statements(office.database, die_when_sent):
+        notify.handle(messages)
     assert _one(office, "notice")["state"] == "sending"
     notify.handle(messages)  # comes again, as nobody acked it: somebody may still be at it
     assert len(mail.messages) == 1
     office.pass_time(LEASE_S + 2)
     notify.handle(_due(office, "notice"))
-    assert _one(office, "notice")["state"] == "delivered"
-    assert len(mail.messages) == 2
+    assert (_one(office, "notice")["state"], len(mail.messages)) == ("delivered", 2)
     assert len({mailed.message["Message-ID"] for mailed in mail.messages}) == 1
+
+
+def test_death_between_any_two_statements_loses_no_notice(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    number, died = 0, True
+    while died:
+        number += 1
+        office.receive(f"Q-{number}")
+        messages = _due(office, "notice")
+        died = killed_before(office.database, number, lambda m=messages: notify.handle(m))
+        notify.handle(messages)
+        office.pass_time(LEASE_S + 2)
+        notify.handle(_due(office, "notice"))
+    sent = Counter(str(mailed.message["Message-ID"]) for mailed in mail.messages)
+    assert number > 8
+    assert {row["state"] for row in office.rows("deliveries", purpose="notice")} == {"delivered"}
+    assert len(sent) == number
+    assert set(sent.values()) <= {1, 2}
 
 
 @pytest.mark.parametrize("step", ["before the attempt is noted", "after it is noted"])

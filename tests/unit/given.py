@@ -50,7 +50,10 @@ ACKNOWLEDGE = a_policy(
 )
 TRIAGE = a_policy(Kind.TRIAGE, "5 working days", ("5 working days", "role:secretariat", "notify"))
 COMPLETION = a_policy(
-    Kind.COMPLETION, "10 working days", ("5 working days", "citizen", "notify"), ("10 working days", "assignee", "close")
+    Kind.COMPLETION,
+    "10 working days",
+    ("5 working days", "citizen", "notify"),
+    ("10 working days", "assignee", "close"),
 )
 SUMMONS = a_policy(Kind.SUMMONS, "3 working days", ("3 working days", "role:secretariat", "notify"))
 FIRST_HEARING = a_policy(Kind.FIRST_HEARING, "7 working days", ("7 working days", "role:chair", "notify"))
@@ -123,9 +126,9 @@ def a_report(**changes: Any) -> Report:
     return replace(plain, **changes)
 
 
-def a_clock(policy: Policy = ACKNOWLEDGE, *, at: datetime = MONDAY, cycle: int = 1, **changes: Any) -> Obligation:
+def a_clock(policy: Policy = ACKNOWLEDGE, *, at: datetime = MONDAY, **changes: Any) -> Obligation:
     """A running clock of the report, started at `at` in the usual calendar."""
-    return replace(start_clock(REPORT_ID, policy, a_calendar(), cycle=cycle, now=at), **changes)
+    return replace(start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=at), **changes)
 
 
 def an_event(kind: EventType, hours: float = 0, *, webhook_id: str = "", **data: Any) -> CityEvent:

@@ -2,13 +2,14 @@
 
 import time
 import tomllib
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from bridge.reports.calendars import NaiveDatetime, NoWorkingTime, Period, WorkingCalendar
+from bridge.reports.calendars import Hours, NaiveDatetime, NoWorkingTime, Period, WorkingCalendar
 from config.calendars import build_calendar
 from tests.unit.given import MONDAY, a_calendar
 
@@ -51,7 +52,9 @@ KNOWN_ANSWERS = [
 
 @pytest.mark.parametrize("hour", [0, 10, 23], ids="at {} o'clock".format)
 @pytest.mark.parametrize(("start", "days_off", "answers"), KNOWN_ANSWERS)
-def test_statutory_days_end_on_the_dates_the_reference_gives(start: str, days_off: str, answers: str, hour: int) -> None:
+def test_statutory_days_end_on_the_dates_the_reference_gives(
+    start: str, days_off: str, answers: str, hour: int
+) -> None:
     at = datetime.fromisoformat(start).replace(hour=hour, tzinfo=JAKARTA)
     calendar = COUNTED[days_off]
     ends = [calendar.local(calendar.end_of_working_day(at, days)).date() for days in (3, 7, 21)]
@@ -115,9 +118,7 @@ def test_working_hours_pass_only_while_the_office_is_open(start: str, hours: flo
     assert COUNTED["public and joint leave"].add(begun, hours * 3600) == expected, remark
 
 
-@pytest.mark.parametrize(
-    ("day", "opens"), [("2026-02-17", 9), ("2026-02-18", 8), ("2026-03-18", 8), ("2026-03-19", 9)]
-)
+@pytest.mark.parametrize(("day", "opens"), [("2026-02-17", 9), ("2026-02-18", 8), ("2026-03-18", 8), ("2026-03-19", 9)])
 def test_ramadan_has_its_own_hours_between_its_two_dates(day: str, opens: int) -> None:
     short = (((480, 720),),) * 7
     calendar = a_calendar(periods=(Period(date(2026, 2, 18), date(2026, 3, 18), short, "Ramadan"),))
@@ -126,7 +127,7 @@ def test_ramadan_has_its_own_hours_between_its_two_dates(day: str, opens: int) -
 
 
 @pytest.mark.parametrize("week", [(), ((),) * 7, (((0, 60),),) * 6], ids=["no days", "no hours", "six days"])
-def test_calendar_without_hours_is_an_error_never_open_all_day(week: tuple) -> None:
+def test_calendar_without_hours_is_an_error_never_open_all_day(week: tuple[Hours, ...]) -> None:
     with pytest.raises(NoWorkingTime):
         a_calendar(week=week)
 
@@ -153,9 +154,27 @@ def test_office_open_all_day_loses_no_minute_of_a_year(zone: str) -> None:
 
 #: I21: (zone, local day, hours, first and last instant in UTC or None, remark)
 CLOCK_CHANGES = [
-    ("America/New_York", date(2026, 3, 8), (150, 300), "07:00 09:00", "half past two does not exist: three o'clock opens"),
-    ("America/New_York", date(2026, 3, 8), (0, 150), "05:00 07:00", "closing at a time that does not exist: three o'clock"),
-    ("America/New_York", date(2026, 3, 8), (120, 180), None, "open only in the hour that does not exist: closed that day"),
+    (
+        "America/New_York",
+        date(2026, 3, 8),
+        (150, 300),
+        "07:00 09:00",
+        "half past two is skipped: three o'clock opens",
+    ),
+    (
+        "America/New_York",
+        date(2026, 3, 8),
+        (0, 150),
+        "05:00 07:00",
+        "closing at a time that is skipped: three o'clock",
+    ),
+    (
+        "America/New_York",
+        date(2026, 3, 8),
+        (120, 180),
+        None,
+        "open only in the hour that is skipped: closed",
+    ),
     ("America/New_York", date(2026, 11, 1), (90, 300), "05:30 10:00", "half past one exists twice: the first opens"),
     ("America/New_York", date(2026, 11, 1), (0, 90), "04:00 05:30", "and the first closes"),
     ("Australia/Lord_Howe", date(2026, 10, 4), (135, 300), "15:30 18:00", "a gap of half an hour"),
@@ -207,7 +226,7 @@ def test_answers_do_not_depend_on_the_zone_an_instant_is_written_in(clock_zone: 
 
 def test_naive_instants_are_refused_wherever_one_comes_in() -> None:
     calendar, naive = a_calendar(), datetime(2026, 11, 23, 10)  # noqa: DTZ001 - the fault under test
-    asked = [
+    asked: list[Callable[[], object]] = [
         lambda: calendar.add(naive, 60),
         lambda: calendar.elapsed(naive, MONDAY),
         lambda: calendar.elapsed(MONDAY, naive),

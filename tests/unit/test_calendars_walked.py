@@ -1,5 +1,6 @@
 """Properties of working time, over calendars nobody thought of (I17 to I23 of reference/escalation.md)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -121,7 +122,7 @@ def test_new_holiday_never_moves_a_due_time_earlier(
             assert now == was
 
 
-def in_ten_years(due, calendar: WorkingCalendar) -> datetime:  # noqa: ANN001
+def in_ten_years(due: Callable[[WorkingCalendar], datetime], calendar: WorkingCalendar) -> datetime:
     """What is due when, or never."""
     try:
         return due(calendar)

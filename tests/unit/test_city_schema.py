@@ -207,7 +207,15 @@ def test_any_body_at_all_is_taken_or_told(payload: object) -> None:
 
 
 def test_callback_with_a_colour_nobody_knows_keeps_no_contract() -> None:
-    data = {"id": "QL-1", "ticket": "T", "sequence": 1, "status": "received", "label": {}, "message": "m", "next_step": "n"}
+    data = {
+        "id": "QL-1",
+        "ticket": "T",
+        "sequence": 1,
+        "status": "received",
+        "label": {},
+        "message": "m",
+        "next_step": "n",
+    }
     data |= {"due_at": None, "escalated_to": None, "occurred_at": "2026-11-23T10:00:00Z", "track_url": "http://x/t"}
     whole = {"type": "report.status_changed", "timestamp": "2026-11-23T10:00:00Z"}
     assert StatusChangedSchema().validate({**whole, "data": {**data, "colour": "merah"}}) == {}

@@ -58,7 +58,8 @@ def test_span_is_read_and_written_as_people_say_it(text: str, span: Span, writte
 
 
 @pytest.mark.parametrize(
-    "text", ["", "4", "hours", "4 weeks", "-1 hours", "4.5 hours", "4 work hours", "1234567 days", "٤ hours", "4 hours\n5"]
+    "text",
+    ["", "4", "hours", "4 weeks", "-1 hours", "4.5 hours", "4 work hours", "1234567 days", "٤ hours", "4 hours\n5"],
 )
 def test_text_that_is_no_span_is_refused_with_examples(text: str) -> None:
     with pytest.raises(BadSpan, match="21 working days"):

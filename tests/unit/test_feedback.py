@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,10 @@ from bridge.reports.states import Outcome, Status
 from schemas.city import StatusChangedSchema
 from tests.unit.given import ACKNOWLEDGE, COMPLETION, DECISION, MONDAY, TRIAGE, a_case, a_clock, a_report
 
-STANDINGS = [(status, None) for status in Status if status is not Status.CLOSED]
-STANDINGS += [(Status.CLOSED, outcome) for outcome in Outcome]
+STANDINGS: list[tuple[Status, Outcome | None]] = [
+    *((status, None) for status in Status if status is not Status.CLOSED),
+    *((Status.CLOSED, outcome) for outcome in Outcome),
+]
 CLOCKS = [a_clock(policy) for policy in (ACKNOWLEDGE, TRIAGE, COMPLETION, DECISION)]
 
 
@@ -87,7 +90,7 @@ def test_citizen_waits_for_the_deadline_of_the_present_state(status: Status, kin
 
 
 @pytest.mark.parametrize("change", [{"cycle": 2}, {"state": ClockState.PAUSED}, {"state": ClockState.MET}], ids=str)
-def test_clock_that_does_not_run_in_this_cycle_promises_nothing(change: dict[str, object]) -> None:
+def test_clock_that_does_not_run_in_this_cycle_promises_nothing(change: dict[str, Any]) -> None:
     assert awaited_deadline(a_report(), [a_clock(**change)]) is None
 
 

@@ -77,7 +77,11 @@ def existing(event: CityEvent, case: Case) -> tuple[Changes, Effect]:
     return existing_report(event, case.report, list(case.clocks.values()), case.rulebook, now=LATER)
 
 
-CHANGED = {"title": "Mobil ditarik leasing", "amount_idr": 5_000_000, "reporter": {"name": "Siti", "phone": "0812"}}
+CHANGED: dict[str, Any] = {
+    "title": "Mobil ditarik leasing",
+    "amount_idr": 5_000_000,
+    "reporter": {"name": "Siti", "phone": "0812"},
+}
 STORIES = {
     "amended, then withdrawn": [an_event(SUBMITTED), an_event(AMENDED, 1, **CHANGED), an_event(WITHDRAWN, 2)],
     "withdrawn, then amended": [an_event(SUBMITTED), an_event(WITHDRAWN, 1), an_event(AMENDED, 2, **CHANGED)],
@@ -93,7 +97,8 @@ def test_events_in_any_order_leave_the_same_report(story: str, order: tuple[int,
     events = STORIES[story]
     expected, office = taken(events), taken(events[place] for place in order)
     assert report_of(office) == report_of(expected)
-    assert office.case and expected.case
+    assert office.case
+    assert expected.case
     assert office.case.states() == expected.case.states()
 
 
@@ -158,7 +163,8 @@ def test_report_for_which_nobody_is_there_is_kept_and_its_clocks_run() -> None:
 def test_second_submission_is_never_a_second_report_but_an_amendment() -> None:
     changes, effect = existing(an_event(SUBMITTED, 1, description="Dengan kekerasan."), a_case())
     assert effect is Effect.AMENDED
-    assert changes.new_reports == changes.new_obligations == []
+    assert not changes.new_reports
+    assert not changes.new_obligations
     assert changes.reports[REPORT_ID].description == "Dengan kekerasan."
     assert changes.history[0].data["fields"] == ["description"]
 
@@ -203,7 +209,9 @@ def test_event_older_than_the_last_one_applied_changes_nothing() -> None:
 
 @pytest.mark.parametrize("kind", [AMENDED, WITHDRAWN, SUBMITTED])
 def test_event_about_a_report_the_office_has_closed_is_only_noted(kind: EventType) -> None:
-    changes, effect = existing(an_event(kind, 9, **({"title": "New"} if kind is not WITHDRAWN else {})), a_case(Status.CLOSED))
+    changes, effect = existing(
+        an_event(kind, 9, **({"title": "New"} if kind is not WITHDRAWN else {})), a_case(Status.CLOSED)
+    )
     assert effect is Effect.LATE
     assert (changes.reports, changes.obligations, changes.deliveries) == ({}, [], [])
     assert [line.event for line in changes.history] == ["late_event"]
@@ -235,4 +243,7 @@ def test_report_withdrawn_before_it_came_starts_no_clock_that_runs() -> None:
     office = taken([an_event(WITHDRAWN, 1), an_event(SUBMITTED)])
     assert office.case
     assert set(office.case.states().values()) == {"cancelled"}
-    assert [d.payload["status"] for d in office.happened.deliveries if d.purpose == "callback"] == ["received", "closed"]
+    assert [d.payload["status"] for d in office.happened.deliveries if d.purpose == "callback"] == [
+        "received",
+        "closed",
+    ]

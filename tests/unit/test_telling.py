@@ -15,7 +15,7 @@ from bridge.reports.telling import LONGEST_WAIT_S, next_attempt_at, reason_gone
 from tests.unit.given import MONDAY, a_clock, a_report
 
 #: Standard Webhooks 1.0.0: when each attempt after the first is made, since the first.
-ELAPSED = "0:00:05 0:05:05 0:35:05 2:35:05 7:35:05 17:35:05 31:35:05 51:35:05 75:35:05".split()
+ELAPSED = ["0:00:05", "0:05:05", "0:35:05", "2:35:05", "7:35:05", "17:35:05", "31:35:05", "51:35:05", "75:35:05"]
 ATTEMPTS = range(1, len(ELAPSED) + 1)
 
 

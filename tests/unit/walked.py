@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
@@ -79,7 +79,7 @@ def _hours(calendar: WorkingCalendar, day: date) -> Hours:
     return weeks[0][day.weekday()]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _days(zone: str, first_on: date) -> list[tuple[date, list[tuple[datetime, int]]]]:
     """Each local day with its minutes: when in UTC, and what the clock on the wall shows."""
     minute = datetime(first_on.year, first_on.month, first_on.day, tzinfo=UTC) - timedelta(days=1)
@@ -118,7 +118,7 @@ def walked_calendars(draw: st.DrawFn) -> Walked:
     first_on = draw(st.sampled_from(FIRST_DAYS))
     days = [first_on + timedelta(days=offset) for offset in range(WALKED_DAYS)]
     days_off = {day: "off" for day in draw(st.sets(st.sampled_from(days), max_size=3))}
-    periods = ()
+    periods: tuple[Period, ...] = ()
     if draw(st.booleans()):
         begin, end = sorted((draw(st.sampled_from(days)), draw(st.sampled_from(days))))
         periods = (Period(begin, end, draw(_weeks)),)

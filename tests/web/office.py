@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from bridge.app import create_app
 from bridge.auth import hash_password
 from bridge.broker.messages import webhook_received
 from bridge.links import AckLink
+from bridge.reports.clocks import Kind
 from bridge.reports.moves import Actor
 from bridge.reports.people import Person, Role
 from bridge.reports.report import Report
@@ -25,7 +26,9 @@ from bridge.service import Service
 from bridge.storage import people
 from bridge.storage import reports as stored
 from bridge.storage.migrate import migrate
+from bridge.storage.tables import obligations
 from consumers.take_in import TakeIn
+from consumers.watch_clocks import WatchClocks
 from schemas.messages import load_message
 from tests.web.processes import SECRET, new_id, report
 
@@ -75,7 +78,7 @@ class Visitor:
         return self.post("/desk/login", name=name, password=password, **form)
 
     def _open(self, path: str, **options: Any) -> TestResponse:
-        return self.client.open(path, environ_base={"REMOTE_ADDR": self.address}, **options)
+        return self.client.open(path, environ_base={"REMOTE_ADDR": self.address}, buffered=True, **options)
 
 
 class Office:
@@ -88,16 +91,18 @@ class Office:
         self.service.rules.prepare()
         self.app: Flask = create_app(self.service)
         self._take_in = TakeIn(self.service.database, self.service.rules, self.service.settings.ticket_key)
+        self._watch = WatchClocks(self.service.database, self.service.rules)
         self._inside: dict[str, Visitor] = {}
-        hashed = hash_password(PASSWORD)
+        self.password_hash = hash_password(PASSWORD)
         for name, role in ROLES.items():
-            self.add_person(name, role, password_hash=hashed)
+            self.add_person(name, role, password_hash=self.password_hash)
 
     def add_person(self, name: str, role: Role, **fields: Any) -> None:
         """Add somebody."""
         with self.service.database.write() as connection:
             people.save(connection, Person(name, name.title(), role, "bpsk-dki", f"{name}@bpsk.example"))
-            people.set_fields(connection, name, **fields)
+            if fields:
+                people.set_fields(connection, name, **fields)
 
     def let_go(self, name: str) -> None:
         """Remove somebody."""
@@ -145,6 +150,19 @@ class Office:
         with self.service.database.read() as connection:
             person = people.one(connection, name)
         self.service.casework.assign(ticket, person, Actor("cli:test"), "uji")
+
+    def let_pass(self, ticket: str, steps: int) -> None:
+        """Let the next steps of the acknowledge clock fall due, warnings included, and fire."""
+        for _ in range(steps):
+            self._set_clock(ticket, "next_due")
+            assert self._watch.tick() == 1
+        self._set_clock(ticket, "deadline_at")
+
+    def _set_clock(self, ticket: str, column: str) -> None:
+        mine = (obligations.c.report_id == self.report(ticket).report_id) & (obligations.c.kind == Kind.ACKNOWLEDGE)
+        with self.service.database.write() as connection:
+            ago = self.service.database.now(connection) - timedelta(minutes=1)
+            connection.execute(obligations.update().where(mine).values({column: ago}))
 
     def link(self, ticket: str, name: str) -> str:
         """Return the path of the one-click link somebody was sent in the report's present cycle."""

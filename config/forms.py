@@ -1,0 +1,154 @@
+"""What each of the files people edit may say, as marshmallow schemas: faults in words, with what would be right."""
+
+from datetime import date
+from typing import Any
+from zoneinfo import available_timezones
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+
+from bridge.reports.clocks import BadSpan, Deed, parse_span
+from bridge.reports.people import Role
+from bridge.reports.routing import FIELDS
+from config.calendars import DAYS, BadHours, stretch
+
+NAME = r"[a-z0-9][a-z0-9-]{0,63}\Z"
+_VARIABLE = validate.Regexp(r"[A-Z][A-Z0-9_]*\Z")
+_VARIABLE_OR_NONE = validate.Regexp(r"([A-Z][A-Z0-9_]*)?\Z")
+
+
+class _Checked(Schema):
+    class Meta:
+        unknown = RAISE  # a misspelt key must not silently mean its default
+
+
+def _span(text: str) -> None:
+    try:
+        parse_span(text)
+    except BadSpan as error:
+        raise ValidationError(str(error)) from error
+
+
+def _target(text: str) -> None:
+    kind, _, name = text.partition(":")
+    if kind == "role" and name in list(Role):
+        return
+    if text in ("assignee", "next_member", "citizen") or (kind == "person" and name):
+        return
+    roles = "|".join(Role)
+    raise ValidationError(f"{text!r} is nobody; write assignee, next_member, citizen, role:{roles} or person:<id>")
+
+
+class SourceSchema(_Checked):
+    """A table of sources.toml: one city app."""
+
+    name = fields.String(required=True)
+    scheme = fields.String(required=True, validate=validate.OneOf(["standard-webhooks"]))
+    secret = fields.String(required=True, validate=_VARIABLE)
+    callback_url = fields.String(load_default="", validate=_VARIABLE_OR_NONE)
+    callback_secret = fields.String(load_default="", validate=_VARIABLE_OR_NONE)
+
+
+class OfficeSchema(_Checked):
+    """A table of offices.toml."""
+
+    name = fields.String(required=True)
+    calendar = fields.String(required=True)
+    address = fields.String(load_default="")
+    phone = fields.String(load_default="")
+
+
+class RuleSchema(_Checked):
+    """A [[rule]] of routing.toml."""
+
+    name = fields.String(required=True)
+    office = fields.String(required=True)
+    role = fields.String(load_default="officer", validate=validate.OneOf(list(Role)))
+    element = fields.String(load_default="", validate=validate.OneOf(["", "government", "consumer", "business"]))
+    policy = fields.String(load_default="default")
+    when = fields.Dict(
+        keys=fields.String(validate=validate.OneOf(FIELDS)), values=fields.List(fields.String()), load_default=dict
+    )
+
+
+class RungSchema(_Checked):
+    """One step of a ladder."""
+
+    at = fields.String(required=True, validate=_span)
+    to = fields.String(required=True, validate=_target)
+    do = fields.String(required=True, validate=validate.OneOf([d for d in Deed if d is not Deed.WARN]))
+
+
+class ClockSchema(_Checked):
+    """A table of policies.toml: the clock of one kind of obligation."""
+
+    span = fields.String(required=True, validate=_span)
+    source = fields.String(load_default="")
+    warn = fields.List(fields.String(validate=validate.Regexp(r"[1-9]\d?%\Z")), load_default=list)
+    ladder = fields.List(fields.Nested(RungSchema), required=True, validate=validate.Length(min=1))
+
+
+def _stretch(text: str) -> None:
+    try:
+        stretch(text)
+    except BadHours as error:
+        raise ValidationError(str(error)) from error
+
+
+def _day(value: object) -> None:
+    # Not isinstance: TOML's datetimes are dates to Python.
+    if type(value) is not date:
+        raise ValidationError("write a date without quotes, like 2026-06-01")
+
+
+def _week() -> fields.Dict:
+    stretches = fields.List(fields.String(validate=_stretch))
+    return fields.Dict(keys=fields.String(validate=validate.OneOf(DAYS)), values=stretches, required=True)
+
+
+class OverrideSchema(_Checked):
+    """Our own word about one day, above the library's."""
+
+    date = fields.Raw(required=True, validate=_day)
+    off = fields.Boolean(required=True)
+    source = fields.String(required=True, validate=validate.Length(min=1))
+
+
+class PeriodSchema(_Checked):
+    """Other hours between two dates."""
+
+    name = fields.String(required=True)
+    first = fields.Raw(required=True, validate=_day)
+    last = fields.Raw(required=True, validate=_day)
+    hours = _week()
+
+    @validates_schema
+    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
+        if data["last"] < data["first"]:
+            raise ValidationError("must not be before `first`", "last")
+
+
+class CalendarSchema(_Checked):
+    """A file in calendars/."""
+
+    zone = fields.String(required=True, validate=lambda zone: _zone(zone))
+    holidays = fields.String(load_default="")
+    years = fields.List(
+        fields.Integer(strict=True, validate=validate.Range(1900, 2200)),
+        load_default=lambda: [2024, 2030],
+        validate=validate.Length(equal=2),
+    )
+    joint_leave = fields.Boolean(load_default=True)
+    hours = _week()
+    override = fields.List(fields.Nested(OverrideSchema), load_default=list)
+    period = fields.List(fields.Nested(PeriodSchema), load_default=list)
+
+    @validates_schema
+    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
+        # Years the wrong way round are no years at all, and a calendar without a single holiday.
+        if data["years"][0] > data["years"][1]:
+            raise ValidationError("the first year, then the last one", "years")
+
+
+def _zone(name: str) -> None:
+    if name not in available_timezones():
+        raise ValidationError(f"{name!r} is not an IANA zone, like Asia/Jakarta")

@@ -1,0 +1,139 @@
+"""The two doors: whole or not at all, one consistent view, and errors by our own names."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bridge.storage import workers
+from bridge.storage.database import Conflict, Database, DatabaseAway
+from bridge.storage.tables import reports, webhooks
+from bridge.storage.tables import workers as table
+from tests.storage.crashes import Standstill, together
+from tests.storage.office import Office
+
+
+def _seen(database: Database, name: str) -> None:
+    with database.write() as connection:
+        workers.seen(connection, name, "take_in", database.now(connection))
+
+
+def _names(database: Database) -> list[str]:
+    with database.read() as connection:
+        return list(connection.execute(sa.select(table.c.worker).order_by(table.c.worker)).scalars())
+
+
+def test_error_in_the_middle_of_a_transaction_leaves_nothing(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.write() as connection:
+        workers.seen(connection, "one", "take_in", database.now(connection))
+        raise ZeroDivisionError
+    assert _names(database) == []
+
+
+def test_taken_key_is_a_conflict_and_nothing_of_the_transaction_is_written(database: Database) -> None:
+    _seen(database, "one")
+    with pytest.raises(Conflict), database.write() as connection:
+        workers.seen(connection, "two", "take_in", database.now(connection))
+        row = {"worker": "one", "step": "x", "seen_at": database.now(connection)}
+        connection.execute(sa.insert(table), [row])
+    assert _names(database) == ["one"]
+
+
+def test_part_that_conflicts_alone_leaves_the_rest_of_the_transaction(database: Database) -> None:
+    _seen(database, "one")
+    with database.write() as connection:
+        workers.seen(connection, "two", "take_in", database.now(connection))
+        with pytest.raises(Conflict), database.alone(connection):
+            workers.seen(connection, "three", "take_in", database.now(connection))
+            connection.execute(sa.insert(table), [{"worker": "one", "step": "x", "seen_at": database.now(connection)}])
+        workers.seen(connection, "four", "take_in", database.now(connection))
+    assert _names(database) == ["four", "one", "two"]
+
+
+def test_only_new_rows_are_inserted(database: Database) -> None:
+    _seen(database, "one")
+    with database.write() as connection:
+        now = database.now(connection)
+        rows = [{"worker": name, "step": "other", "seen_at": now} for name in ("one", "two")]
+        database.insert_new(connection, table, rows)
+        database.insert_new(connection, table, [])
+    with database.read() as connection:
+        rows = connection.execute(sa.select(table.c.worker, table.c.step).order_by(table.c.worker))
+        assert [tuple(row) for row in rows] == [("one", "take_in"), ("two", "other")]
+
+
+def test_many_writers_wait_for_each_other_and_all_get_through(database: Database) -> None:
+    together(*(lambda n=number: [_seen(database, f"{n}-{turn}") for turn in range(10)] for number in range(8)))
+    assert len(_names(database)) == 80
+
+
+def test_reader_does_not_wait_for_a_writer_and_sees_nothing_half_done(database: Database) -> None:
+    _seen(database, "one")
+    with Standstill(database, "COMMIT", lambda: _seen(database, "two")) as held:
+        assert _names(database) == ["one"]
+        held.go_on()
+    assert _names(database) == ["one", "two"]
+
+
+def test_two_writers_that_read_first_do_not_lose_each_others_change(office: Office) -> None:
+    """Each opens as a writer at once: nobody writes on the ground of what another one has changed meanwhile."""
+    office.receive("Q-1")
+
+    def raise_sequence() -> None:
+        with office.database.write() as connection:
+            statement = office.database.for_update(sa.select(reports.c.sequence))
+            sequence = connection.execute(statement).scalar_one()
+            connection.execute(sa.update(reports).values(sequence=sequence + 1))
+
+    together(*[raise_sequence] * 8)
+    assert office.rows("reports")[0]["sequence"] == 9
+
+
+def test_database_clock_is_aware_utc_and_moves_within_a_transaction(database: Database) -> None:
+    with database.write() as connection:
+        first = database.now(connection)
+        later = first
+        while later == first:
+            later = database.now(connection)
+    assert first.utcoffset() is not None
+    assert later > first
+
+
+def test_reference_to_nothing_is_refused(database: Database) -> None:
+    statement = "INSERT INTO history (report_id, cycle, event, actor, at, data) VALUES ('x', 1, 'e', 'a', '2026-11-23', '{}')"
+    with pytest.raises(Conflict), database.write() as connection:
+        connection.execute(sa.text(statement))
+
+
+def test_body_of_a_webhook_may_hold_any_byte(office: Office) -> None:
+    every = bytes(range(256)) * 10
+    with office.database.write() as connection:
+        row = {"source": "s", "webhook_id": "w", "effect": "set_aside", "received_at": office.database.now(connection)}
+        connection.execute(sa.insert(webhooks), [{**row, "sha256": "0" * 64, "body": every}])
+    assert bytes(office.rows("webhooks")[0]["body"]) == every
+
+
+def test_postgresql_that_is_not_there_is_away() -> None:
+    database = Database("postgresql+psycopg://postgres@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseAway), database.read():
+        pass
+    with pytest.raises(DatabaseAway), database.write():
+        pass
+    database.close()
+
+
+def test_sqlite_file_that_cannot_be_opened_is_away(tmp_path: Path) -> None:
+    (tmp_path / "bridge.sqlite3").mkdir()
+    database = Database(f"sqlite:///{tmp_path}/bridge.sqlite3")
+    with pytest.raises(DatabaseAway), database.read():
+        pass
+    database.close()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_sqlite_writes_every_commit_to_the_disk_and_keeps_references(database: Database) -> None:
+    """A power cut cannot be had here; the settings that decide about it can be looked at."""
+    with database.read() as connection:
+        pragmas = ("journal_mode", "synchronous", "foreign_keys")
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
+    assert found == ["wal", 2, 1]

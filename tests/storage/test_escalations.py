@@ -1,0 +1,201 @@
+"""The escalation log: nobody edits it, its numbers have no gap, and a change behind its back is found."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from bridge.reports.clocks import Kind
+from bridge.storage import escalations
+from bridge.storage.database import Database, StatementFailed
+from bridge.storage.escalations import Wanted
+from tests.storage.crashes import survives_every_crash, together
+from tests.storage.office import LADDER, Office
+
+APPEND_ONLY = ("history", "escalations", "escalation_seals")
+
+
+def _fire_all(office: Office, reports: int) -> None:
+    """Let every ladder run to its end, without seals."""
+    office.receive_many(reports)
+    office.pass_time(20_000)
+    office.tick_all()
+
+
+def _seal(database: Database, most: int = 1000) -> int:
+    with database.write() as connection:
+        return escalations.seal(database, connection, most=most)
+
+
+def _verify(office: Office, last: int | None = None) -> tuple[int, int, int | None]:
+    with office.database.read() as connection:
+        verdict = escalations.verify(connection, last=last)
+    return verdict.sealed, verdict.unsealed, verdict.broken_at
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("deed", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_database_itself_refuses_to_change_what_was_written(office: Office, table: str, deed: str) -> None:
+    _fire_all(office, 1)
+    _seal(office.database)
+    before = office.rows(table)
+    key = "seq" if table == "escalation_seals" else "id"
+    if "TRUNCATE" in deed and office.database.is_sqlite:
+        deed = "DELETE FROM {0} WHERE {1} > 0"  # SQLite knows no TRUNCATE
+    with pytest.raises(StatementFailed, match="append-only"), office.database.engine.begin() as connection:
+        connection.execute(sa.text(deed.format(table, key, key)))
+    assert office.rows(table) == before != []
+
+
+def test_seals_number_the_log_without_a_gap_in_the_order_it_fired(office: Office) -> None:
+    _fire_all(office, 4)
+    assert [_seal(office.database), _seal(office.database)] == [20, 0]
+    seals = {row["escalation_id"]: row["seq"] for row in office.rows("escalation_seals")}
+    assert sorted(seals.values()) == list(range(1, 21))
+    log = sorted(office.rows("escalations"), key=lambda row: seals[row["id"]])
+    assert [row["fired_at"] for row in log] == sorted(row["fired_at"] for row in log)
+    assert _verify(office) == (20, 0, None)
+
+
+def test_sealing_in_small_parts_gives_the_same_chain(office: Office) -> None:
+    _fire_all(office, 2)
+    while _seal(office.database, most=3):
+        assert _verify(office)[2] is None
+    assert _verify(office) == (10, 0, None)
+
+
+def test_sealers_that_run_at_once_leave_no_gap_and_no_second_number(office: Office) -> None:
+    _fire_all(office, 10)
+
+    def seal_on() -> int:
+        return sum(_seal(office.database, most=2) for _ in range(30))
+
+    sealed = together(*[seal_on] * 4)
+    while more := _seal(office.database):
+        sealed.append(more)
+    assert sum(sealed) == 50
+    assert [row["seq"] for row in office.rows("escalation_seals")] == list(range(1, 51))
+    assert _verify(office) == (50, 0, None)
+
+
+def test_death_between_any_two_statements_of_sealing_leaves_no_gap(office: Office) -> None:
+    _fire_all(office, 1)
+
+    def none_sealed() -> None:
+        assert office.rows("escalation_seals") == []
+
+    assert survives_every_crash(office.database, lambda: _seal(office.database), none_sealed) >= 4
+    assert _verify(office) == (5, 0, None)
+
+
+def test_rows_that_are_not_sealed_yet_are_counted(office: Office) -> None:
+    _fire_all(office, 1)
+    _seal(office.database, most=2)
+    assert _verify(office) == (2, 3, None)
+
+
+def _tamper(database: Database, statement: str) -> None:
+    """Change the log as somebody with the file, or the superuser's password, could."""
+    if database.is_sqlite:
+        with sqlite3.connect(database.engine.url.database or "") as file:
+            triggers = file.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+            for name, _ in triggers:
+                file.execute(f"DROP TRIGGER {name}")
+            file.execute(statement)
+            for _, again in triggers:
+                file.execute(again)
+        file.close()
+        return
+    with psycopg.connect(database.url.replace("+psycopg", "")) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(statement.encode())
+
+
+TAMPERINGS = {
+    "another person told": ("UPDATE escalations SET told = '[\"adi\"]' WHERE id = {id}", 7),
+    "fired earlier": ("UPDATE escalations SET fired_at = due_at WHERE id = {id}", 7),
+    "less late": ("UPDATE escalations SET lateness_s = 0 WHERE id = {id}", 7),
+    "nobody held it": ("UPDATE escalations SET held_by = NULL WHERE id = {id}", 7),
+    "row taken out": ("DELETE FROM escalations WHERE id = {id}", 7),
+    "row and seal taken out": ("DELETE FROM escalation_seals WHERE seq = 7", 7),
+    "hash changed": ("UPDATE escalation_seals SET hash = '0' WHERE seq = 7", 7),
+    "number changed": ("UPDATE escalation_seals SET seq = 70 WHERE seq = 7", 7),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERINGS)
+def test_change_behind_the_logs_back_is_found_where_it_was_made(office: Office, name: str) -> None:
+    _fire_all(office, 2)
+    _seal(office.database)
+    statement, place = TAMPERINGS[name]
+    victim = next(row["escalation_id"] for row in office.rows("escalation_seals") if row["seq"] == place)
+    _tamper(office.database, statement.format(id=victim))
+    assert _verify(office)[2] == place
+
+
+def test_last_part_of_the_chain_can_be_checked_alone(office: Office) -> None:
+    _fire_all(office, 2)
+    _seal(office.database)
+    assert _verify(office, last=3) == (10, 0, None)
+    _tamper(office.database, "UPDATE escalation_seals SET hash = '0' WHERE seq = 9")
+    assert _verify(office, last=3)[2] == 9
+
+
+def test_empty_log_is_whole(office: Office) -> None:
+    assert (_seal(office.database), _verify(office)) == (0, (0, 0, None))
+
+
+def _listed(office: Office, **wanted: Any) -> list[dict[str, Any]]:
+    with office.database.read() as connection:
+        return escalations.listed(connection, Wanted(**wanted))
+
+
+def test_log_is_listed_newest_first_with_number_and_whether_the_notices_arrived(office: Office) -> None:
+    ticket = office.receive("Q-1")
+    office.pass_time(8000)
+    office.tick_all()
+    _seal(office.database)
+    office.set("deliveries", {"state": "delivered"}, step=2)
+    second, first = _listed(office, ticket=ticket)
+    assert [(row["level"], row["seq"], row["delivered"]) for row in (first, second)] == [(1, 1, False), (2, 2, True)]
+    assert all(len(row["hash"]) == 64 for row in (first, second))
+
+
+def test_step_that_told_nobody_is_neither_delivered_nor_undelivered(office: Office) -> None:
+    office.set("people", {"active": 0}, person_id="kartika")
+    office.receive("Q-1")
+    office.pass_time(20_000)
+    office.tick_all()
+    assert [row["delivered"] for row in _listed(office, level=3)] == [None]
+
+
+WANTED: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
+    "person": ({"person": "kartika"}, lambda row: "kartika" in row["told"]),
+    "level": ({"level": 2}, lambda row: row["level"] == 2),
+    "kind": ({"kind": "triage"}, lambda row: row["kind"] == "triage"),
+    "after": ({"after_seq": 5}, lambda row: row["seq"] > 5),
+    "all but warnings": ({}, lambda row: row["level"] > 0),
+    "warnings too": ({"warnings": True}, lambda row: True),
+}
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_log_is_listed_by_what_is_wanted(office: Office, name: str) -> None:
+    office.use({Kind.ACKNOWLEDGE: [(1800, "assignee", "warn"), *LADDER], Kind.TRIAGE: [(3000, "role:chair", "notify")]})
+    _fire_all(office, 2)
+    _seal(office.database)
+    wanted, holds = WANTED[name]
+    everything = _listed(office, warnings=True)
+    found = _listed(office, **wanted)
+    assert [row["id"] for row in found] == [row["id"] for row in everything if holds(row)]
+    assert len(everything) == 14
+    assert found
+
+
+def test_person_whose_id_is_part_of_anothers_is_not_mixed_up(office: Office) -> None:
+    _fire_all(office, 1)
+    assert _listed(office, person="adi")
+    assert _listed(office, person="ad") == []

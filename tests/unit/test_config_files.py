@@ -1,0 +1,295 @@
+"""The files people edit: every fault of every file in one message, each with file, place and remedy."""
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bridge.reports.clocks import Deed, Kind
+from config.files import Configuration, read_configuration
+from config.settings import BadSettings, read_settings
+
+SHIPPED = Path(__file__).parents[2] / "config"
+KEY = "whsec_" + base64.b64encode(bytes(32)).decode()
+SHORT = "whsec_" + base64.b64encode(b"only these").decode()
+
+#: A small configuration without a fault.
+RIGHT = {
+    "sources.toml": """
+[qlue]
+name = "Qlue"
+scheme = "standard-webhooks"
+secret = "QLUE_SECRET"
+callback_url = "QLUE_URL"
+callback_secret = "QLUE_BACK"
+""",
+    "offices.toml": """
+[bpsk]
+name = "BPSK"
+calendar = "city"
+""",
+    "routing.toml": """
+[[rule]]
+name = "finance"
+office = "bpsk"
+[rule.when]
+category = ["PEMBIAYAAN"]
+[[rule]]
+name = "the rest"
+office = "bpsk"
+""",
+    "policies.toml": """
+[default.acknowledge]
+span = "4 working hours"
+warn = ["50%", "80%"]
+[[default.acknowledge.ladder]]
+at = "4 working hours"
+to = "next_member"
+do = "both"
+[[default.acknowledge.ladder]]
+at = "1 working day"
+to = "role:chair"
+do = "notify"
+[default.triage]
+span = "5 working days"
+[[default.triage.ladder]]
+at = "5 working days"
+to = "person:ketua"
+do = "notify"
+""",
+    "calendars/city.toml": """
+zone = "Asia/Jakarta"
+holidays = "ID"
+years = [2026, 2027]
+[hours]
+mon = ["07:30-12:00", "13:00-16:00"]
+fri = ["00:00-24:00"]
+[[override]]
+date = 2026-06-02
+off = true
+source = "decree"
+[[period]]
+name = "Ramadan"
+first = 2026-02-18
+last = 2026-03-19
+[period.hours]
+mon = ["08:00-15:00"]
+""",
+}
+
+
+def read(folder: Path, files: dict[str, str], **variables: str) -> Configuration:
+    """Write the files and read them as at the start."""
+    (folder / "calendars").mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    settings = replace(read_settings({"BRIDGE_DATA_DIR": str(folder / "data")}), config_dir=folder)
+    return read_configuration(settings, variables)
+
+
+def edited(*edits: tuple[str, str, str]) -> dict[str, str]:
+    """The right files with some pieces of text replaced, the first time each appears."""
+    files = dict(RIGHT)
+    for name, old, new in edits:
+        assert old in files[name]
+        files[name] = files[name].replace(old, new, 1)
+    return files
+
+
+def faults(folder: Path, files: dict[str, str], **variables: str) -> list[str]:
+    with pytest.raises(BadSettings) as refused:
+        read(folder, files, **variables)
+    return refused.value.faults
+
+
+def test_files_without_a_fault_become_one_configuration(tmp_path: Path) -> None:
+    found = read(tmp_path, RIGHT, QLUE_SECRET=f"{KEY} {KEY}", QLUE_URL="https://city.example/hook", QLUE_BACK=KEY)
+    assert found.warnings == ()
+    assert found.sources["qlue"].keys == (KEY, KEY)
+    assert found.rulebook.told_back == {"qlue"}
+    assert [rule.name for rule in found.rulebook.rules] == ["finance", "the rest"]
+    steps = found.rulebook.policies["default"][Kind.ACKNOWLEDGE].steps
+    assert [(str(step.at), step.level, step.to, step.deed) for step in steps] == [
+        ("2 working hours", 0, "assignee", Deed.WARN),
+        ("192 working minutes", 0, "assignee", Deed.WARN),
+        ("4 working hours", 1, "next_member", Deed.BOTH),
+        ("1 working day", 2, "role:chair", Deed.NOTIFY),
+    ]
+
+
+def test_shipped_files_have_no_fault_and_clocks_of_every_kind() -> None:
+    settings = read_settings({"BRIDGE_BROKER_URL": "amqp://mq", "BRIDGE_TICKET_KEY": KEY, "BRIDGE_SECRET_KEY": KEY})
+    assert settings.config_dir == SHIPPED
+    found = read_configuration(settings, {"QLUE_WEBHOOK_SECRET": KEY})
+    assert set(found.rulebook.policies["default"]) == set(Kind)
+    assert found.warnings == ()
+
+
+S, O, R, P, C = "sources.toml", "offices.toml", "routing.toml", "policies.toml", "calendars/city.toml"  # noqa: E741
+WRONG = [
+    (S, "[qlue]\n", "[Qlue]\n", "Qlue: a name is small letters, digits and dashes"),
+    (S, '"standard-webhooks"', '"magic"', "qlue.scheme: Must be one of: standard-webhooks"),
+    (S, 'secret = "QLUE_SECRET"', "", "qlue.secret: Missing data"),
+    (S, 'secret = "QLUE_SECRET"', 'secrets = "QLUE_SECRET"', "qlue.secrets: Unknown field"),
+    (S, '"QLUE_SECRET"', f'"{KEY}"', "qlue.secret: String does not match"),
+    (S, '"QLUE_URL"', '"https://city.example/hook"', "qlue.callback_url: String does not match"),
+    (S, '"QLUE_BACK"', f'"{KEY}"', "qlue.callback_secret: String does not match"),
+    (S, "[qlue]\n", "jaki = 5\n[qlue]\n", "jaki: Invalid input type"),
+    (S, "[qlue]", "[qlue", "cannot be read as TOML: "),
+    (O, '"city"', '"moon"', "bpsk.calendar: no calendar 'moon' (city)"),
+    (O, 'name = "BPSK"', "", "bpsk.name: Missing data"),
+    (O, "[bpsk]", "[bpsk]\nphon = 1", "bpsk.phon: Unknown field"),
+    (R, '"bpsk"', '"bpks"', "rule[1].office: no office 'bpks'; there are bpsk"),
+    (
+        R,
+        'office = "bpsk"',
+        'office = "bpsk"\npolicy = "fast"',
+        "rule[1].policy: no policy set 'fast'; there are default",
+    ),
+    (R, 'office = "bpsk"', 'office = "bpsk"\nrole = "boss"', "rule[1].role: Must be one of: officer"),
+    (R, 'office = "bpsk"', 'office = "bpsk"\nelement = "fire"', "rule[1].element: Must be one of"),
+    (R, "category = [", "colour = [", "rule[1].when.colour.key: Must be one of: source, category"),
+    (R, '["PEMBIAYAAN"]', '"PEMBIAYAAN"', "rule[1].when.category.value: Not a valid list"),
+    (R, '[[rule]]\nname = "the rest"\noffice = "bpsk"\n', "", "the last rule must have no `when`"),
+    (R, RIGHT[R], "", "the last rule must have no `when`"),
+    (R, RIGHT[R], "rule = 5", "rule: write [[rule]] in double brackets"),
+    (R, RIGHT[R], '[rule]\nname = "all"\noffice = "bpsk"', "rule: write [[rule]] in double brackets"),
+    (R, "[[rule]]", '[[rules]]\nname = "x"\n[[rule]]', "rules: unknown; there are only [[rule]] tables"),
+    (P, "[default.triage]", "[default.lunch]", "default.lunch: no such clock; there are acknowledge"),
+    (P, '"4 working hours"', '"4 hrs"', "default.acknowledge.span: '4 hrs' is not a span; write for example"),
+    (P, '"1 working day"', '"soon"', "default.acknowledge.ladder[2].at: 'soon' is not a span"),
+    (P, '"next_member"', '"role:boss"', "default.acknowledge.ladder[1].to: 'role:boss' is nobody; write assignee"),
+    (P, '"both"', '"warn"', "default.acknowledge.ladder[1].do: Must be one of: notify, reassign, both, close"),
+    (P, '"both"', '"close"', "default.acknowledge: only the clock of the citizen (completion) may close a report"),
+    (P, '"50%"', '"150%"', "default.acknowledge.warn[1]: String does not match"),
+    (P, '"50%", "80%"', '"80%", "50%"', "2 working hours comes after 192 working minutes; steps must rise"),
+    (P, '"1 working day"', '"3 working hours"', "3 working hours comes after 4 working hours; steps must rise"),
+    (P, RIGHT[P], RIGHT[P].replace("default.triage", "fast.triage"), "default.triage: missing; every report needs"),
+    (P, "\n[default", "\nfast = 5\n[default", "fast: write tables like [fast.acknowledge]"),
+    (P, "\n[default", "\n[fast]\ntriage = 5\n[default", "fast.triage: Invalid input type"),
+    (C, '"Asia/Jakarta"', '"Asia/Jakata"', "zone: 'Asia/Jakata' is not an IANA zone"),
+    (C, 'zone = "Asia/Jakarta"', "", "zone: Missing data"),
+    (C, "mon =", "monday =", "hours.monday.key: Must be one of: mon, tue"),
+    (C, "07:30-12:00", "half past seven", "hours.mon.value[1]: 'half past seven' is not a stretch of hours like"),
+    (C, "07:30-12:00", "07:90-12:00", "hours.mon.value[1]: '07:90-12:00' is not a stretch of hours like"),
+    (C, "07:30-12:00", "12:00-07:30", "hours.mon.value[1]: '12:00-07:30' must start before it ends"),
+    (C, "00:00-24:00", "00:00-24:01", "hours.fri.value[1]: '00:00-24:01' must start before it ends, within"),
+    (C, "13:00-16:00", "11:00-16:00", "mon: stretches overlap or are out of order: 07:30-12:00, 11:00-16:00"),
+    (C, '["07:30-12:00", "13:00-16:00"]\nfri = ["00:00-24:00"]', "[]", "no working hours on any day of the week"),
+    (C, '["00:00-24:00"]', '"00:00-24:00"', "hours.fri.value: Not a valid list"),
+    (C, '"ID"', '"XX"', "Country XX not available"),
+    (C, "[2026, 2027]", "[2027, 2026]", "years: the first year, then the last one"),
+    (C, "[2026, 2027]", "[2026]", "years: Length must be 2"),
+    (C, "[2026, 2027]", "[26, 27]", "years[1]: Must be greater than or equal to 1900"),
+    (C, "2026-06-02", '"2026-06-02"', "override[1].date: write a date without quotes, like 2026-06-01"),
+    (C, "2026-06-02", "2026-06-02T00:00:00", "override[1].date: write a date without quotes"),
+    (C, 'source = "decree"', "", "override[1].source: Missing data"),
+    (C, "first = 2026-02-18", 'first = "2026-02-18"', "period[1].first: write a date without quotes"),
+    (C, "last = 2026-03-19", "last = 2025-03-19", "period[1].last: must not be before `first`"),
+    (C, "08:00-15:00", "8-15", "period[1].hours.mon.value[1]: '8-15' is not a stretch of hours like"),
+    (C, "[hours]", "[hours", "cannot be read as TOML: "),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "fault"), WRONG, ids=[f"{row[0]}: {row[3][:60]}" for row in WRONG])
+def test_fault_in_a_file_is_told_with_its_place_and_remedy(
+    tmp_path: Path, file: str, old: str, new: str, fault: str
+) -> None:
+    told = faults(tmp_path, edited((file, old, new)))
+    assert [line for line in told if line.startswith(f"{file}: ") and fault in line], told
+    assert {line.split(":")[0] for line in told} == {file}, "only the file with the fault is blamed"
+
+
+def test_faults_of_all_files_are_told_in_one_message(tmp_path: Path) -> None:
+    broken = edited(
+        (S, '"standard-webhooks"', '"magic"'),
+        (S, "[qlue]\n", "[Qlue]\n"),
+        (O, 'name = "BPSK"', "nam = 1"),
+        (R, 'office = "bpsk"', 'office = "bpks"\nelement = "fire"'),
+        (R, 'name = "the rest"\noffice = "bpsk"', 'name = "the rest"\noffice = "bpsk"\n[rule.when]\narea = ["31*"]'),
+        (P, '"4 working hours"', '"4 hrs"'),
+        (P, '"next_member"', '"somebody"'),
+        (P, "[default.triage]", "[default.lunch]"),
+        (C, '"Asia/Jakarta"', '"Jakarta"'),
+        (C, "07:30-12:00", "7-12"),
+        (C, "2026-06-02", '"2 June"'),
+    )
+    told = faults(tmp_path, broken)
+    places = {":".join(line.split(":")[:2]) for line in told}
+    assert places >= {
+        f"{S}: Qlue", f"{S}: Qlue.scheme", f"{O}: bpsk.name", f"{O}: bpsk.nam", f"{R}: rule[1].element",
+        f"{R}: the last rule must have no `when`, so that it takes everything", f"{P}: default.acknowledge.span",
+        f"{P}: default.acknowledge.ladder[1].to", f"{P}: default.lunch", f"{P}: default.triage.span", f"{C}: zone",
+        f"{C}: hours.mon.value[1]", f"{C}: override[1].date",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [S, O, R, P])
+def test_missing_file_is_told_once_and_with_the_folder(tmp_path: Path, file: str) -> None:
+    told = faults(tmp_path, {name: text for name, text in RIGHT.items() if name != file})
+    of_file = [line for line in told if line.startswith(file)]
+    assert of_file == [f"{file}: missing from {tmp_path}; copy the shipped one and edit it"]
+
+
+@pytest.mark.parametrize("file", [S, O, R, P, C])
+def test_file_that_is_no_toml_is_told_once(tmp_path: Path, file: str) -> None:
+    told = faults(tmp_path, {**RIGHT, file: "= = ="})
+    assert len([line for line in told if line.startswith(file)]) == 1
+
+
+def test_folder_without_any_calendar_is_a_fault(tmp_path: Path) -> None:
+    told = faults(tmp_path, {name: text for name, text in RIGHT.items() if name != C})
+    assert "calendars/: no calendar there; at least one is needed" in told
+
+
+WARNED = [
+    ({}, "source qlue: QLUE_SECRET is not set, so it answers 401 to everybody"),
+    ({"QLUE_SECRET": SHORT}, "source qlue: key 1 in QLUE_SECRET is not used: only 10 bytes; at least 24 are needed"),
+    ({"QLUE_SECRET": f"{KEY} not!base64"}, "source qlue: key 2 in QLUE_SECRET is not used: not base64"),
+]
+
+
+@pytest.mark.parametrize(("variables", "warning"), WARNED)
+def test_source_without_a_usable_key_is_a_warning_and_stops_nobody(
+    tmp_path: Path, variables: dict[str, str], warning: str
+) -> None:
+    (told,) = read(tmp_path, RIGHT, **variables).warnings
+    assert told.startswith(warning)
+    assert SHORT not in told
+
+
+UNSIGNED = [
+    (
+        {"QLUE_URL": "https://city.example"},
+        "sources.toml: qlue.callback_secret: QLUE_URL is set, so QLUE_BACK must hold",
+    ),
+    ({"QLUE_URL": "https://city.example", "QLUE_BACK": SHORT}, "callback_secret: QLUE_BACK: only 10 bytes"),
+    ({"QLUE_URL": "city.example", "QLUE_BACK": KEY}, "QLUE_URL: must begin with http:// or https://"),
+    ({"QLUE_SECRET_FILE": "/no/such/file"}, "QLUE_SECRET_FILE: cannot read /no/such/file"),
+]
+
+
+@pytest.mark.parametrize(("variables", "fault"), UNSIGNED)
+def test_callback_that_could_not_be_signed_or_sent_is_a_fault(
+    tmp_path: Path, variables: dict[str, str], fault: str
+) -> None:
+    (told,) = faults(tmp_path, RIGHT, **variables)
+    assert fault in told
+    assert SHORT not in told
+
+
+def test_configuration_printed_by_accident_shows_no_key(tmp_path: Path) -> None:
+    back = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+    found = read(tmp_path, RIGHT, QLUE_SECRET=KEY, QLUE_URL="https://city.example", QLUE_BACK=back)
+    assert KEY not in repr(found)
+    assert back not in repr(found)
+
+
+def test_same_files_give_the_same_versions_and_an_edit_another(tmp_path: Path) -> None:
+    first, again = read(tmp_path, RIGHT).rulebook, read(tmp_path, RIGHT).rulebook
+    assert first.policy_versions == again.policy_versions
+    assert first.calendar_versions == again.calendar_versions
+    other = read(tmp_path, edited((P, '"1 working day"', '"2 working days"'))).rulebook
+    changed = set(other.policy_versions) - set(first.policy_versions)
+    assert [version.split("@")[0] for version in changed] == ["acknowledge"]

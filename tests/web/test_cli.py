@@ -1,0 +1,361 @@
+"""The `bridge` command: help with an example everywhere, exit codes 0, 1 and 2, and `--json` keys scripts hold on to."""
+
+import csv
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.cli import cli
+from bridge.cli.run import work
+from bridge.storage.people import NoSuchPerson
+from bridge.storage.webhooks import put_aside
+from config.settings import SETTINGS
+from consumers.steps import STEPS
+from tests.servers import free_port
+from tests.web.office import CANARIES, Office
+from tests.web.processes import ROOT, SECRET, report
+
+
+def commands(group: click.Command = cli, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command with the words that lead to it."""
+    if isinstance(group, click.Group):
+        for name, command in group.commands.items():
+            yield from commands(command, (*words, name))
+    else:
+        yield words, group
+
+
+COMMANDS = dict(commands())
+
+
+class Desk:
+    """A keyboard at the server: an installation with reports in it, and `bridge …` in its environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.office = Office(folder)
+        self.environment = {"BRIDGE_DATA_DIR": str(folder), "QLUE_WEBHOOK_SECRET": SECRET}
+        self.ticket = self.office.canary_report()
+        self.office.let_pass(self.ticket, steps=5)
+
+    def run(self, *words: str, typed: str = "", **variables: str) -> Result:
+        """Run a command in this process."""
+        return CliRunner().invoke(cli, words, input=typed, env=self.environment | variables)
+
+    def rows(self, *words: str) -> Any:
+        """Return what a command prints with --json."""
+        result = self.run(*words, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.output)
+
+    def really_run(self, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command as the shell would, with nothing around it."""
+        command = [str(Path(sys.executable).with_name("bridge")), *words]
+        environment = {"PATH": "/usr/bin", "LANG": "C.UTF-8", **self.environment, **variables}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60, cwd="/")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    made = Desk(tmp_path_factory.mktemp("desk"))
+    yield made
+    made.office.close()
+
+
+# --- help and wrong usage -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_that_is_that_command(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, [*words, "--help"], terminal_width=200)
+    assert result.exit_code == 0
+    found = re.search(r"Example: (?:[A-Z_]+=\S+ )*bridge (.+)", result.output)
+    assert found, "no example"
+    assert tuple(shlex.split(found[1])[: len(words)]) == words
+
+
+@pytest.mark.parametrize("words", [words for words, command in COMMANDS.items() if words[-1] == "list"], ids=" ".join)
+def test_every_list_can_be_json(words: tuple[str, ...]) -> None:
+    assert any("--json" in parameter.opts for parameter in COMMANDS[words].params)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["explode", "reports explode", "reports list --explode", "reports list --status exploded", "reports show", "reports show x",
+     "reports show K7Q2-9XWM-4T8S", "reports move 0000-0000-0000 explode", "work", "work explode", "escalations list --kind x",
+     "escalations list --ticket x", "deliveries list --state x", "people add", "set-aside show one", "routes test /nothing",
+     "people add A --name A --role officer --office bpsk-dki"],
+)  # fmt: skip
+def test_wrong_usage_is_exit_code_2_and_says_what_is_right(desk: Desk, words: str) -> None:
+    result = desk.run(*words.split())
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+    assert "Traceback" not in result.output
+
+
+def test_unknown_step_is_answered_with_the_steps_there_are(desk: Desk) -> None:
+    output = desk.run("work", "take_out").output
+    assert all(step in output for step in STEPS)
+    assert work.help
+
+
+# --- refused or failed ----------------------------------------------------------------------------------------------
+
+
+def assert_refused(done: "subprocess.CompletedProcess[str]", said: str) -> None:
+    """Check for exit code 1, one message on stderr, and nothing that frightens."""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_report_is_exit_code_1_and_one_message(desk: Desk) -> None:
+    assert_refused(desk.really_run("reports", "show", "0000-0000-0000"), "No report has the ticket 0000-0000-0000.")
+
+
+def test_database_that_is_away_or_empty_is_exit_code_1_and_one_message(desk: Desk, tmp_path: Path) -> None:
+    away = f"postgresql://bridge:a-secret-password@127.0.0.1:{free_port()}/bridge"
+    done = desk.really_run("reports", "list", BRIDGE_DATABASE_URL=away)
+    assert_refused(done, "The database cannot be reached")
+    assert "a-secret-password" not in done.stderr
+    assert_refused(desk.really_run("reports", "list", BRIDGE_DATA_DIR=str(tmp_path)), "run: bridge migrate")
+
+
+def test_bad_settings_are_told_all_at_once(desk: Desk) -> None:
+    bad = {"BRIDGE_LISTEN": "here", "BRIDGE_LOG": "xml", "BRIDGE_SMTP_URL": "http://x", "BRIDGE_TICKET_KEY": "short"}
+    done = desk.really_run("config", "check", **bad, BRIDGE_RECEIVER_WORKERS="0", BRIDGE_SECRET_KEY_FILE="/nothing")
+    assert_refused(done, "The configuration cannot be used")
+    for name in (*bad, "BRIDGE_RECEIVER_WORKERS", "BRIDGE_SECRET_KEY_FILE"):
+        assert name in done.stderr
+
+
+def test_move_that_is_not_allowed_is_exit_code_1_and_says_what_is(desk: Desk) -> None:
+    ticket = desk.office.new_report()
+    assert_refused(desk.really_run("reports", "move", ticket, "register"), "a report that is received can only: acknowledge")
+
+
+@pytest.mark.parametrize("words", ["reports ack {} --person nobody", "people absent nobody", "people remove nobody", "people token nobody"])
+def test_unknown_person_is_refused(desk: Desk, words: str) -> None:
+    result = desk.run(*words.format(desk.office.new_report()).split())
+    assert result.exit_code == 1
+    assert isinstance(result.exception, NoSuchPerson)
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+def test_reports_have_the_promised_keys_and_no_contacts(desk: Desk) -> None:
+    promised = "ticket report_id source external_id status office assignee cycle received_at obligations".split()
+    rows, shown = desk.rows("reports", "list"), desk.rows("reports", "show", desk.ticket.lower())
+    assert all(set(promised) <= set(row) for row in rows)
+    assert set(promised) | {"history"} <= set(shown)
+    assert {"kind", "state", "next_due", "level"} <= set(shown["obligations"][0])
+    texts = json.dumps([rows, shown]) + desk.run("reports", "show", desk.ticket).output
+    assert not [canary for canary in CANARIES.values() if canary in texts]
+
+
+def test_escalations_have_the_promised_keys_newest_first(desk: Desk) -> None:
+    promised = "seq ticket cycle kind level due_at fired_at lateness_s to did delivered hash".split()
+    rows = desk.rows("escalations", "list", "--ticket", desk.ticket.replace("-", "").lower())
+    assert all(set(promised) <= set(row) for row in rows)
+    assert [row["level"] for row in rows] == [3, 2, 1]
+    assert [row["level"] for row in desk.rows("escalations", "list", "--level", "2", "--ticket", desk.ticket)] == [2]
+
+
+def test_log_is_exported_whole_and_in_order_as_csv_and_json(desk: Desk) -> None:
+    rows = json.loads(desk.run("escalations", "export", "--format", "json").output)
+    lines = list(csv.DictReader(io.StringIO(desk.run("escalations", "export").output)))
+    assert [line["fired_at"] for line in lines] == sorted(line["fired_at"] for line in lines)
+    assert [(line["ticket"], int(line["level"])) for line in lines] == [(row["ticket"], row["level"]) for row in rows]
+    assert {row["level"] for row in rows} >= {0, 1, 2, 3}, "warnings too"
+
+
+def test_changed_row_of_the_log_is_found_by_verify(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    assert "The chain is whole: 5 rows" in desk.run("escalations", "verify").output
+    with desk.office.service.database.write() as connection:
+        for (trigger,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
+        connection.exec_driver_sql("UPDATE escalations SET told = '[]' WHERE level = 2")
+    broken = desk.run("escalations", "verify")
+    desk.office.close()
+    assert (broken.exit_code, "broken at number 4" in broken.output) == (1, True)
+
+
+def test_what_is_set_aside_is_listed_with_its_keys_and_shown_whole(desk: Desk) -> None:
+    body = b'{"type": "report.submitted"} \xff'
+    row = {"source": "qlue", "webhook_id": "msg_x", "sha256": "0" * 64, "why": "invalid", "reasons": ["data: Missing"], "body": body}
+    database = desk.office.service.database
+    with database.write() as connection:
+        put_aside(database, connection, [row | {"received_at": database.now(connection)}])
+    listed = desk.rows("set-aside", "list")
+    shown = desk.run("set-aside", "show", str(listed[0]["id"]))
+    assert {"id", "source", "webhook_id", "reasons", "received_at", "state"} <= set(listed[0])
+    assert '{"type": "report.submitted"} \\xff' in shown.output
+    assert "data: Missing" in shown.output
+    assert desk.run("set-aside", "show", "99").exit_code == 1
+
+
+def test_deliveries_have_the_promised_keys(desk: Desk) -> None:
+    promised = "id ticket purpose channel to state attempts next_attempt_at".split()
+    rows = desk.rows("deliveries", "list", "--state", "pending")
+    assert rows
+    assert all(set(promised) <= set(row) and row["state"] == "pending" for row in rows)
+
+
+def test_tail_ends_when_its_time_is_over(desk: Desk) -> None:
+    assert desk.run("escalations", "tail", "--limit-s", "0.1").exit_code == 0
+
+
+def test_clock_is_explained_line_by_line_with_who_is_next(desk: Desk) -> None:
+    ticket = desk.office.new_report()
+    accounts = {account["kind"]: account for account in desk.rows("clock", "explain", ticket)}
+    assert {"kind", "state", "started_at", "deadline_at", "next_due", "steps", "lines"} <= set(accounts["acknowledge"])
+    assert [step["to"] for step in accounts["acknowledge"]["steps"]][2:] == [
+        "next_member", "role:secretariat", "role:chair", "role:dinas_head", "role:admin",
+    ]  # fmt: skip
+    assert accounts["acknowledge"]["steps"][4]["who"] == ["Kartika"]
+    text = desk.run("clock", "explain", ticket).output
+    assert "span 4 working hours" in text
+    assert "level 3: notify role:chair (Kartika)" in text
+
+
+def test_route_of_a_report_is_explained(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_bytes(report(category="ASURANSI"))
+    answer = desk.rows("routes", "test", str(file))
+    assert (answer["office"], answer["element"], answer["policy"]) == ("bpsk-dki", "consumer", "default")
+    assert answer["explanation"]
+    file.write_bytes(report(category="AIR"))
+    assert "selebihnya" in desk.run("routes", "test", str(file)).output
+    file.write_bytes(report(title=None))
+    refused = desk.run("routes", "test", str(file))
+    assert (refused.exit_code, "data.title" in refused.output) == (1, True)
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+def test_person_is_added_changed_and_let_go(desk: Desk) -> None:
+    words = ["people", "add", "rina", "--name", "Rina", "--role", "officer", "--office", "bpsk-dki"]
+    assert desk.run(*words).exit_code == 0
+    assert desk.run(*words, "--email", "rina@bpsk.example").exit_code == 0
+    rina = [person for person in desk.rows("people", "list") if person["person_id"] == "rina"]
+    assert [(r["name"], r["email"], r["present"], r["open_reports"]) for r in rina] == [("Rina", "rina@bpsk.example", True, 0)]
+    assert "password_hash" not in rina[0]
+    assert desk.run("people", "remove", "rina").exit_code == 0
+    assert "rina" not in {person["person_id"] for person in desk.rows("people", "list")}
+    for wrong in (["--email", "no address"], ["--office", "nowhere"]):
+        assert desk.run(*words, *wrong).exit_code == 1
+
+
+def test_absence_says_from_when_until_when_and_is_taken_back(desk: Desk) -> None:
+    def present() -> bool:
+        return bool({person["person_id"]: person["present"] for person in desk.rows("people", "list")}["budi"])
+
+    said = desk.run("people", "absent", "budi", "--until", "2030-12-28").output
+    assert "until Saturday, 28 Dec 2030 00:00 WIB" in said
+    assert not present()
+    assert desk.run("people", "absent", "budi", "--back").exit_code == 0
+    assert present()
+    for wrong in (["--until", "2020-01-01"], ["--from", "2030-02-02", "--until", "2030-02-01"], ["--until", "tomorrow"]):
+        assert desk.run("people", "absent", "budi", *wrong).exit_code == 1
+    assert present()
+
+
+def test_password_lets_in_and_short_ones_are_refused(desk: Desk) -> None:
+    assert desk.run("people", "password", "darma", "--stdin", typed="kurang\n").exit_code == 1
+    assert desk.run("people", "password", "darma", "--stdin", typed="sandi yang panjang\n").exit_code == 0
+    assert desk.office.visitor().log_in("darma", "sandi yang panjang").status_code == 302
+    twice = desk.run("people", "password", "darma", typed="sandi lain panjang\nsandi lain panjang\n")
+    assert (twice.exit_code, "sandi lain" in twice.output) == (0, False)
+
+
+def test_token_opens_the_api_and_the_one_before_no_longer_does(desk: Desk) -> None:
+    tokens = [desk.run("people", "token", "kartika").output.strip() for _ in range(2)]
+    client = desk.office.visitor().client
+    statuses = [client.get("/api/v1/reports", headers={"Authorization": f"Bearer {token}"}).status_code for token in tokens]
+    assert statuses == [401, 200]
+
+
+def test_report_is_acknowledged_moved_and_assigned_from_the_keyboard(desk: Desk) -> None:
+    ticket = desk.office.new_report()
+    for words, said in (
+        (["ack", ticket, "--person", "ani"], "is acknowledged."),
+        (["ack", ticket], "acknowledged before"),
+        (["assign", ticket, "budi", "--reason", "cuti"], "is with Budi"),
+        (["move", ticket, "register", "--case-number", "1/REG"], "is registered."),
+        (["meet", ticket, "summons"], "summons is met"),
+        (["move", ticket, "close", "--outcome", "settled"], "is closed (settled)."),
+    ):
+        assert said in desk.run("reports", *words).output
+    shown = desk.rows("reports", "show", ticket)
+    assert (shown["assignee"], shown["case_number"], shown["outcome"]) == ("budi", "1/REG", "settled")
+    assert desk.run("reports", "meet", ticket, "summons").exit_code == 1
+
+
+# --- configuration and health ---------------------------------------------------------------------------------------
+
+
+def test_settings_lists_every_setting_and_never_a_secret(desk: Desk) -> None:
+    rows = desk.rows("settings")
+    assert [row["name"] for row in rows] == [setting.name for setting in SETTINGS]
+    assert all({"name", "meaning", "unit", "default", "set"} == set(row) for row in rows)
+    text = desk.run("settings", BRIDGE_SECRET_KEY="this must not be printed").output
+    assert "BRIDGE_SECRET_KEY [24+ bytes]  (set)" in text
+    assert "this must not be printed" not in text
+
+
+def test_config_check_lists_all_faults_of_all_files_with_their_places(desk: Desk, tmp_path: Path) -> None:
+    for file in ("sources.toml", "offices.toml", "policies.toml", "routing.toml"):
+        (tmp_path / file).write_text((ROOT / "config" / file).read_text())
+    (tmp_path / "calendars").mkdir()
+    (tmp_path / "calendars/jakarta.toml").write_text('zone = "Mars"\nhours = {}\n')
+    (tmp_path / "sources.toml").write_text('[qlue]\nname = "Qlue"\nscheme = "none"\n')
+    (tmp_path / "offices.toml").write_text('[bpsk-dki]\nname = "BPSK"\ncalendar = "bandung"\nphoen = "1"\n')
+    (tmp_path / "policies.toml").write_text('[default.acknowledge]\nspan = "four hours"\nladder = []\n[default.tea]\nspan = "1 hour"\n')
+    (tmp_path / "routing.toml").write_text('[[rule]]\nname = "x"\noffice = "bpsk-dki"\nwhen = {colour = ["red"]}\n')
+    done = desk.really_run("config", "check", BRIDGE_CONFIG_DIR=str(tmp_path))
+    for place in (
+        "calendars/jakarta.toml: zone: 'Mars'",
+        "sources.toml: qlue.scheme: ",
+        "sources.toml: qlue.secret: ",
+        "offices.toml: bpsk-dki.phoen: ",
+        "policies.toml: default.acknowledge.span: 'four hours'",
+        "policies.toml: default.acknowledge.ladder: ",
+        "policies.toml: default.tea: no such clock",
+        "routing.toml: rule[1].when: ",
+    ):
+        assert place in done.stderr
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+def test_config_check_of_the_shipped_files_is_good_and_notes_missing_keys(desk: Desk) -> None:
+    assert desk.run("config", "check").output.startswith("All good: ")
+    noted = desk.run("config", "check", QLUE_WEBHOOK_SECRET="").output
+    assert "QLUE_WEBHOOK_SECRET is not set, so it answers 401 to everybody" in noted
+
+
+def test_doctor_names_each_fault_and_what_to_do(desk: Desk, tmp_path: Path) -> None:
+    smtp = f"smtp://127.0.0.1:{free_port()}"
+    result = desk.run("doctor", BRIDGE_DATA_DIR=str(tmp_path), QLUE_WEBHOOK_SECRET="", BRIDGE_SMTP_URL=smtp)
+    assert result.exit_code == 1
+    for said in ("FAIL configuration", "FAIL database", "run: bridge migrate", "FAIL mail", "check BRIDGE_SMTP_URL", "ok   queue"):
+        assert said in result.output
+    late = desk.run("doctor").output
+    assert "start: bridge work watch_clocks" in late
+
+
+def test_doctor_finds_a_queue_that_is_away(desk: Desk) -> None:
+    away = f"amqp://guest:guest@127.0.0.1:{free_port()}//"
+    result = desk.run("doctor", BRIDGE_BROKER_URL=away, BRIDGE_SECRET_KEY="s" * 24, BRIDGE_TICKET_KEY="t" * 24)
+    assert (result.exit_code, "FAIL queue" in result.output) == (1, True)
