@@ -15,6 +15,8 @@ from tests.servers import PostgreSQL, RabbitMQ, free_port
 READY_S = 30.0
 TICKET_KEY = "for-benchmarks-only-ticket-key"
 KEYS = {"BRIDGE_TICKET_KEY": TICKET_KEY, "BRIDGE_SECRET_KEY": "for-benchmarks-only-secret-key"}
+#: The steps of each worker process, as in docker-compose.yml.
+WORKERS = (("take_in",), ("relay_outbox",), ("notify_office", "report_back"), ("watch_clocks",), ("set_aside",))
 OFFICERS = ("ani", "budi", "citra")
 
 
@@ -63,7 +65,7 @@ def embedded(stack: ExitStack, folder: Path, extra: Mapping[str, str]) -> Bridge
 
 
 def full(stack: ExitStack, folder: Path, extra: Mapping[str, str]) -> Bridge:
-    """Start RabbitMQ, PostgreSQL, and `bridge receive`, `bridge desk` and `bridge work all` on them."""
+    """Start RabbitMQ and PostgreSQL, and on them `bridge receive`, `desk` and `work` as docker-compose.yml does."""
     way_in, desk = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     env = {
         "BRIDGE_BROKER_URL": served(stack, RabbitMQ(folder / "rabbitmq")).new_vhost(),
@@ -74,7 +76,8 @@ def full(stack: ExitStack, folder: Path, extra: Mapping[str, str]) -> Bridge:
         **extra,
     }
     _prepare(env)
-    _start(stack, folder, env, "work", "all")
+    for steps in WORKERS:
+        _start(stack, folder, env, "work", *steps)
     _start(stack, folder, {**env, "BRIDGE_LISTEN": desk}, "desk")
     _start(stack, folder, {**env, "BRIDGE_LISTEN": way_in}, "receive")
     return Bridge("RabbitMQ + PostgreSQL", way_in, desk, env)
@@ -94,7 +97,7 @@ def _prepare(env: Mapping[str, str]) -> None:
 
 
 def _start(stack: ExitStack, folder: Path, env: Mapping[str, str], *words: str) -> None:
-    log = folder / f"bridge-{words[0]}.log"
+    log = folder / f"bridge-{'-'.join(words)}.log"
     process = stack.enter_context(running(command(*words), env, log))
     if "BRIDGE_LISTEN" not in env:
         return

@@ -2,8 +2,8 @@
 
     python -m bench.journey [--kinds full embedded] [--rates 1 50 200] [--seconds 15] [--quick]
 
-On the full stack (RabbitMQ, PostgreSQL, `bridge receive`, `work all`, `desk`) and embedded (`bridge up`), all
-on this machine, with a real SMTP server and a real receiver of callbacks. Reports are sent at a fixed rate,
+On the full stack (RabbitMQ, PostgreSQL, the processes of docker-compose.yml) and embedded (`bridge up`), all on
+this machine, with a real SMTP server and a real receiver of callbacks. Reports are sent at a fixed rate,
 whatever becomes of them, and each one's time counts from when it was due. Then the officers click the links
 of their mails at the same rate. Every report must arrive.
 """

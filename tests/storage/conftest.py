@@ -16,6 +16,8 @@ from bridge.storage.tables import metadata
 from tests.servers import PostgreSQL
 from tests.storage.office import Office
 
+KINDS = ("sqlite", "postgresql")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_logs() -> None:
@@ -23,88 +25,119 @@ def plain_logs() -> None:
     logs.configure("text", sys.stdout)
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy: migrating once is enough."""
-    path = tmp_path_factory.mktemp("template") / "bridge.sqlite3"
-    _migrate(f"sqlite:///{path}")
-    return path
+class Databases:
+    """The run's migrated databases of one kind, emptied for every test: a new one each time takes too long."""
+
+    def __init__(self) -> None:
+        self._made: list[Database] = []
+
+    def give(self, number: int) -> Database:
+        """Return the first, second … database, without a row."""
+        while len(self._made) <= number:
+            self._made.append(self.make(number))
+            migrate(self._made[-1])
+        self.empty(self._made[number])
+        return self._made[number]
+
+    def make(self, number: int) -> Database:
+        """Make one that has no tables yet."""
+        raise NotImplementedError
+
+    def empty(self, database: Database) -> None:
+        """Take out every row, also of what is append-only."""
+        raise NotImplementedError
 
 
-@pytest.fixture(scope="session")
-def migrated_postgres(postgres: PostgreSQL) -> Callable[[int], str]:
-    """Gives the first, second … migrated database of the run, emptied: a new one for every test takes too long."""
-    made: list[str] = []
+class SqliteFiles(Databases):
+    """Files; a fresh one is kept to copy from."""
 
-    def give(number: int) -> str:
-        if not postgres.ready():
-            postgres.ensure_running()
-        while len(made) <= number:
-            made.append(postgres.new_database())
-            _hurry(made[-1])
-            _migrate(made[-1])
-        _empty(made[number])
-        return made[number]
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
 
-    return give
+    def make(self, number: int) -> Database:
+        return Database(f"sqlite:///{self._folder}/bridge-{number}.sqlite3")
 
-
-def _hurry(url: str) -> None:
-    # No power cut in these tests, and the disk may be slow; a transaction is as whole as ever.
-    with _superuser(url) as connection:
-        name = urlsplit(url).path[1:]
-        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off".encode())
+    def empty(self, database: Database) -> None:
+        database.close()
+        path = Path(database.engine.url.database or "")
+        fresh = path.with_suffix(".fresh")
+        if not fresh.exists():
+            shutil.copy(path, fresh)
+        for leftover in ("-wal", "-shm"):
+            path.with_name(path.name + leftover).unlink(missing_ok=True)
+        shutil.copy(fresh, path)
 
 
-def _migrate(url: str) -> None:
-    database = Database(url)
-    migrate(database)
-    database.close()
+class PostgresDatabases(Databases):
+    """Databases of the run's server."""
 
+    def __init__(self, server: PostgreSQL) -> None:
+        super().__init__()
+        self._server = server
 
-def _empty(url: str) -> None:
-    """Delete every row, also of what is append-only: in the replica role triggers and references are off."""
-    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with _superuser(url) as connection:
-        connection.execute(f"SELECT pg_terminate_backend(pid) {others}".encode())
-        connection.execute("SET session_replication_role = replica")
-        for name in metadata.tables:
-            connection.execute(f"DELETE FROM {name}".encode())
+    def make(self, number: int) -> Database:
+        url = self._server.new_database()
+        # No power cut in these tests, and the disk may be slow; a transaction is as whole as ever.
+        with _superuser(url) as connection:
+            connection.execute(f"ALTER DATABASE {urlsplit(url).path[1:]} SET synchronous_commit = off".encode())
+        return Database(url)
+
+    def empty(self, database: Database) -> None:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        if not self._server.ready():
+            self._server.ensure_running()
+        with _superuser(database.url) as connection:
+            connection.execute(f"SELECT pg_terminate_backend(pid) {others}".encode())
+            # In this role triggers and references are off.
+            connection.execute("SET session_replication_role = replica")
+            for name in metadata.tables:
+                connection.execute(f"DELETE FROM {name}".encode())
 
 
 def _superuser(url: str) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(url.replace("+psycopg", ""))
 
 
-@pytest.fixture
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
-    """Gives migrated, empty databases of a kind, another one each time within a test."""
-    given: list[str] = []
-
-    def give(kind: str) -> str:
-        if kind == "sqlite":
-            path = tmp_path / f"bridge-{len(given)}.sqlite3"
-            shutil.copy(request.getfixturevalue("sqlite_template"), path)
-            given.append(f"sqlite:///{path}")
-        else:
-            given.append(request.getfixturevalue("migrated_postgres")(len(given)))
-        return given[-1]
-
-    return give
+@pytest.fixture(scope="session")
+def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
+    """The run's SQLite databases."""
+    return SqliteFiles(tmp_path_factory.mktemp("databases"))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, new_url: Callable[[str], str]) -> Iterator[Database]:
-    """A migrated, empty database: each kind we promise, one after the other. The schema must stay as it is."""
-    made = Database(new_url(request.param))
-    yield made
-    made.close()
+@pytest.fixture(scope="session")
+def postgres_databases(postgres: PostgreSQL) -> PostgresDatabases:
+    """The run's PostgreSQL databases."""
+    return PostgresDatabases(postgres)
+
+
+@pytest.fixture(params=KINDS)
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Each kind we promise, one after the other; the server starts only when its turn comes."""
+    name = {"sqlite": "sqlite_files", "postgresql": "postgres_databases"}[request.param]
+    found: Databases = request.getfixturevalue(name)
+    return found
 
 
 @pytest.fixture
-def empty(database_url: str) -> Iterator[Database]:
-    """A database of the test's own, without any table: for whoever changes the schema."""
-    made = Database(database_url)
+def database(databases: Databases) -> Iterator[Database]:
+    """A migrated database without a row. Its schema must stay as it is: for changing that there is `blank`."""
+    given = databases.give(0)
+    yield given
+    given.close()
+
+
+@pytest.fixture
+def blank(databases: Databases, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database of the test's own, without any table."""
+    if isinstance(databases, PostgresDatabases):
+        server: PostgreSQL = request.getfixturevalue("postgres")
+        made = Database(server.new_database())
+        yield made
+        made.close()
+        server.drop_database(made.url)
+        return
+    made = Database(f"sqlite:///{request.getfixturevalue('tmp_path')}/blank.sqlite3")
     yield made
     made.close()
 
@@ -116,8 +149,8 @@ def office(database: Database) -> Office:
 
 
 @pytest.fixture
-def twin(database: Database, new_url: Callable[[str], str]) -> Iterator[Office]:
+def twin(databases: Databases) -> Iterator[Office]:
     """A second office on a database of the same kind: what an undisturbed run looks like."""
-    made = Database(new_url("sqlite" if database.is_sqlite else "postgresql"))
-    yield Office(made)
-    made.close()
+    given = databases.give(1)
+    yield Office(given)
+    given.close()

@@ -20,10 +20,9 @@ from bridge.reports.report import Report
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.tickets import report_id_for, ticket_for
 from bridge.rules import Rules
-from bridge.storage import people
 from bridge.storage import reports as stored
 from bridge.storage.database import Conflict, Database, DatabaseAway
-from bridge.storage.tables import Utc, deliveries, metadata, obligations, outbox
+from bridge.storage.tables import Utc, deliveries, metadata, obligations, outbox, people
 from config.calendars import version_of
 from config.files import read_configuration
 from config.settings import read_settings
@@ -123,8 +122,7 @@ class Office:
     def __init__(self, database: Database, changed: Mapping[Kind, Sequence[Rung]] | None = None) -> None:
         self.database = database
         with database.write() as connection:
-            for person in PEOPLE:
-                people.save(connection, person)
+            connection.execute(sa.insert(people), [{**vars(person), "active": 1} for person in PEOPLE])
         self.use(changed)
 
     def use(self, changed: Mapping[Kind, Sequence[Rung]] | None = None) -> None:

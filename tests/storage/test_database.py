@@ -130,7 +130,7 @@ def test_sqlite_file_that_cannot_be_opened_is_away(tmp_path: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_sqlite_writes_every_commit_to_the_disk_and_keeps_references(database: Database) -> None:
     """A power cut cannot be had here; the settings that decide about it can be looked at."""
     with database.read() as connection:

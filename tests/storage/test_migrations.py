@@ -29,15 +29,15 @@ def test_alembic_finds_no_difference_between_tables_and_migrations(database: Dat
         assert compare_metadata(context, metadata) == []
 
 
-def test_migrated_schema_has_every_constraint_and_index_of_the_tables(empty: Database) -> None:
+def test_migrated_schema_has_every_constraint_and_index_of_the_tables(blank: Database) -> None:
     """Alembic does not compare checks, partial indexes and names; this does."""
-    with empty.write() as connection:
+    with blank.write() as connection:
         metadata.create_all(connection)
-    wanted = _described(empty)
-    with empty.write() as connection:
+    wanted = _described(blank)
+    with blank.write() as connection:
         metadata.drop_all(connection)
-    migrate(empty)
-    assert _described(empty) == wanted
+    migrate(blank)
+    assert _described(blank) == wanted
 
 
 def _described(database: Database) -> dict[str, Any]:
@@ -72,13 +72,13 @@ def test_head_is_the_newest_migration_file() -> None:
     assert max(file.name.partition("_")[0] for file in files) == HEAD
 
 
-def test_migrating_a_second_time_changes_nothing(empty: Database) -> None:
-    migrate(empty)
-    office = Office(empty)
+def test_migrating_a_second_time_changes_nothing(blank: Database) -> None:
+    migrate(blank)
+    office = Office(blank)
     office.receive("Q-1")
-    before = (_described(empty), office.snapshot())
-    migrate(empty)
-    assert (_described(empty), office.snapshot()) == before
+    before = (_described(blank), office.snapshot())
+    migrate(blank)
+    assert (_described(blank), office.snapshot()) == before
 
 
 MIGRATE = """
@@ -92,8 +92,8 @@ migrate(Database(sys.argv[1]))
 """
 
 
-def test_four_processes_that_migrate_at_once_do_it_once(empty: Database) -> None:
-    command = [sys.executable, "-c", MIGRATE, empty.url]
+def test_four_processes_that_migrate_at_once_do_it_once(blank: Database) -> None:
+    command = [sys.executable, "-c", MIGRATE, blank.url]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     processes = [subprocess.Popen(command, cwd=ROOT, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]
     for process in processes:
@@ -103,24 +103,24 @@ def test_four_processes_that_migrate_at_once_do_it_once(empty: Database) -> None
         process.stdin = None
     said = [process.communicate(timeout=120)[1] for process in processes]
     assert ([process.returncode for process in processes], said) == ([0] * 4, [""] * 4)
-    check(empty)
-    with empty.read() as connection:
+    check(blank)
+    with blank.read() as connection:
         assert set(metadata.tables) <= set(sa.inspect(connection).get_table_names())
 
 
-def test_migration_that_dies_half_way_leaves_an_empty_database(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migration_that_dies_half_way_leaves_an_empty_database(blank: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(connection: Any, _: object, statement: str, *rest: object) -> None:
         if "CREATE TABLE deliveries" in statement:
             raise ZeroDivisionError
 
-    sa.event.listen(empty.engine, "before_cursor_execute", die)
+    sa.event.listen(blank.engine, "before_cursor_execute", die)
     with pytest.raises(ZeroDivisionError):
-        migrate(empty)
-    sa.event.remove(empty.engine, "before_cursor_execute", die)
-    with empty.read() as connection:
+        migrate(blank)
+    sa.event.remove(blank.engine, "before_cursor_execute", die)
+    with blank.read() as connection:
         assert sa.inspect(connection).get_table_names() == []
-    migrate(empty)
-    check(empty)
+    migrate(blank)
+    check(blank)
 
 
 def test_database_at_our_migration_is_accepted(database: Database) -> None:
@@ -129,17 +129,17 @@ def test_database_at_our_migration_is_accepted(database: Database) -> None:
 
 
 @pytest.mark.parametrize("version", ["0000", "9999"], ids=["older", "newer"])
-def test_database_of_another_version_is_refused_with_the_remedy(empty: Database, version: str) -> None:
-    with empty.write() as connection:
+def test_database_of_another_version_is_refused_with_the_remedy(blank: Database, version: str) -> None:
+    with blank.write() as connection:
         connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
         connection.execute(sa.text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
     with pytest.raises(NotMigrated, match=f"{version}.*{HEAD}.*bridge migrate"):
-        check(empty)
+        check(blank)
 
 
-def test_empty_database_is_refused(empty: Database) -> None:
+def test_empty_database_is_refused(blank: Database) -> None:
     with pytest.raises(NotMigrated, match="nothing"):
-        check(empty)
+        check(blank)
 
 
 def test_instants_come_back_aware_and_in_utc_whatever_zone_they_were_written_in(database: Database) -> None:

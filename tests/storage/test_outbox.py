@@ -112,7 +112,7 @@ def test_death_between_confirm_and_delete_repeats_messages_and_loses_none(office
     assert _waiting(office) == []
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 def test_two_relays_share_the_work_without_waiting_for_each_other(office: Office) -> None:
     names = [f"n{number:03}" for number in range(300)]
     _enqueue(office, *names)

@@ -277,7 +277,7 @@ def _locked(database: Database, table: str, **where: str) -> sa.Connection:
 
 
 #: SQLite has one writer, so nobody there holds a row while another one looks.
-on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 
 
 @on_postgresql

@@ -333,7 +333,7 @@ def test_config_check_lists_all_faults_of_all_files_with_their_places(desk: Desk
         "policies.toml: default.acknowledge.span: 'four hours'",
         "policies.toml: default.acknowledge.ladder: ",
         "policies.toml: default.tea: no such clock",
-        "routing.toml: rule[1].when: ",
+        "routing.toml: rule[1].when",
     ):
         assert place in done.stderr
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
