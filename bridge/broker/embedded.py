@@ -18,6 +18,7 @@ from queue import Empty
 from typing import Any, ClassVar
 
 from kombu.transport import virtual
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from bridge.broker.messages import Message
 from bridge.broker.topology import DELIVERY_LIMIT, EXCHANGE
@@ -41,6 +42,12 @@ CREATE INDEX IF NOT EXISTS messages_waiting ON messages (queue, id) WHERE owner 
 CREATE INDEX IF NOT EXISTS messages_taken ON messages (owner) WHERE owner IS NOT NULL;
 """
 
+# Also for what a dead owner held: a message that kills whoever takes it must end among the dead letters too.
+_GIVE_BACK = (
+    "UPDATE messages SET owner = NULL, taken_at = NULL,"
+    " queue = CASE WHEN deliveries >= ? AND queue NOT LIKE '%.dead' THEN queue || '.dead' ELSE queue END"
+)
+
 
 class QueueStore:
     """The queues of one file. One store per thread that uses it; any number of processes."""
@@ -52,7 +59,7 @@ class QueueStore:
         self._durable = self._open("FULL")
         self._light = self._open("NORMAL")
         self._owner = _Owner.of(path)
-        self._seen_version = -1
+        self._seen: dict[tuple[str, ...], int] = {}  # queues looked into -> data_version when they were empty
         self._swept_at = 0.0
 
     def put(self, messages: Iterable[tuple[str, str]]) -> None:
@@ -68,12 +75,12 @@ class QueueStore:
         """Take up to `most` messages, oldest first; returns (id, queue, payload, deliveries before)."""
         self._sweep()
         version = self._light.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._seen_version:
+        if version == self._seen.get(tuple(queues)):
             return []  # nobody else wrote since the last empty look: five microseconds instead of a write
         marks = ",".join("?" * len(queues))
         taken = self._take(queues, marks, most)
         if not taken:
-            self._seen_version = version
+            self._seen[tuple(queues)] = version
         return taken
 
     def ack(self, message_id: int) -> None:
@@ -84,13 +91,8 @@ class QueueStore:
     def release(self, message_id: int) -> None:
         """Put a taken message back in its place; one delivered too often goes to the dead letters."""
         with _Transaction(self._light):
-            self._light.execute(
-                "UPDATE messages SET owner = NULL, taken_at = NULL,"
-                " queue = CASE WHEN deliveries >= ? AND queue NOT LIKE '%.dead' THEN queue || '.dead' ELSE queue END"
-                " WHERE id = ?",
-                (DELIVERY_LIMIT, message_id),
-            )
-        self._seen_version = -1
+            self._light.execute(f"{_GIVE_BACK} WHERE id = ?", (DELIVERY_LIMIT, message_id))
+        self._seen.clear()
 
     def park(self, message_id: int) -> None:
         """Move a message to the dead-letter queue of its queue."""
@@ -100,6 +102,7 @@ class QueueStore:
                 " WHERE id = ?",
                 (message_id,),
             )
+        self._seen.clear()
 
     def size(self, queue: str) -> int:
         """Return the number of messages in a queue, taken ones included."""
@@ -138,18 +141,22 @@ class QueueStore:
         stale = time.time() - LEASE_S
         with _Transaction(self._light):
             for owner in dead:
-                self._light.execute("UPDATE messages SET owner = NULL WHERE owner = ?", (owner,))
+                self._light.execute(f"{_GIVE_BACK} WHERE owner = ?", (DELIVERY_LIMIT, owner))
             freed = self._light.execute(
-                "UPDATE messages SET owner = NULL WHERE owner IS NOT NULL AND taken_at < ?", (stale,)
+                f"{_GIVE_BACK} WHERE owner IS NOT NULL AND taken_at < ?", (DELIVERY_LIMIT, stale)
             ).rowcount
         if dead or freed:
-            self._seen_version = -1
+            self._seen.clear()
 
     def _open(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        connection.executescript(_SCHEMA)
+        # Turning a new file to WAL does not wait for another process that does the same, whatever the timeout.
+        Retrying(
+            wait=wait_random(0, 0.1),
+            stop=stop_after_delay(10),
+            retry=retry_if_exception_type(sqlite3.OperationalError),
+            reraise=True,
+        )(connection.executescript, f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; {_SCHEMA}")
         return connection
 
 
@@ -163,7 +170,12 @@ class _Transaction:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:  # also when the disk was too full to commit
+                self._connection.execute("ROLLBACK")
 
 
 class _Owner:
@@ -272,6 +284,8 @@ class Transport(virtual.Transport):
     driver_type = "embedded"
     driver_name = "sqlite"
     polling_interval = 0.01  # seconds between looks, each a data_version pragma
+    # A full disk, or a file locked for long, is a broker that is away: waited for, not died of.
+    connection_errors = (*virtual.Transport.connection_errors, sqlite3.OperationalError)
 
 
 def payload_of(message: Message) -> str:
@@ -295,8 +309,10 @@ def payload_of(message: Message) -> str:
 
 
 def _payload(row: tuple[int, str, str, int]) -> dict[str, Any]:
-    message_id, _, text, deliveries = row
+    message_id, queue, text, deliveries = row
     payload: dict[str, Any] = json.loads(text)
     payload["properties"]["delivery_tag"] = str(message_id)
+    if queue.endswith(".dead"):
+        payload["properties"]["delivery_info"]["routing_key"] = queue  # as RabbitMQ says it of a dead letter
     payload["properties"]["delivery_info"]["redelivered"] = deliveries > 0
     return payload

@@ -52,6 +52,7 @@ class PikaPublisher:
         self._connection: SelectConnection | None = None
         self._channel: Channel | None = None
         self._drain_asked = False
+        self._asking = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
@@ -75,9 +76,9 @@ class PikaPublisher:
     def close(self) -> None:
         """See Publisher.close."""
         self._closing.set()
-        connection = self._connection
-        if connection is not None:
-            connection.ioloop.add_callback_threadsafe(functools.partial(self._close_connection, connection))
+        with self._asking:
+            if (connection := self._connection) is not None:
+                connection.ioloop.add_callback_threadsafe(functools.partial(self._close_connection, connection))
         self._thread.join(timeout=10)
 
     # -- the I/O thread; everything below runs on it -------------------------------------------------------------
@@ -101,15 +102,20 @@ class PikaPublisher:
             raise _Away
 
     def _connect_and_serve(self) -> None:
-        self._drain_asked = False
-        self._connection = SelectConnection(
+        connection = SelectConnection(
             self._parameters,
             on_open_callback=self._opened,
             on_open_error_callback=self._not_opened,
             on_close_callback=self._lost,
         )
-        self._connection.ioloop.start()
-        self._connection = self._channel = None
+        with self._asking:
+            self._drain_asked = False
+            self._connection = connection
+        connection.ioloop.start()
+        self._channel = None
+        with self._asking:
+            self._connection = None
+        connection.ioloop.close()  # else its wake-up sockets stay open, a pair for every lost connection
         self._take_back()
 
     def _opened(self, connection: SelectConnection) -> None:
@@ -143,11 +149,11 @@ class PikaPublisher:
             channel.connection.close()
 
     def _ask_to_drain(self) -> None:
-        connection = self._connection
-        if self._drain_asked or connection is None:
-            return
-        self._drain_asked = True
-        connection.ioloop.add_callback_threadsafe(self._drain)
+        with self._asking:
+            if self._drain_asked or self._connection is None:
+                return
+            self._drain_asked = True
+            self._connection.ioloop.add_callback_threadsafe(self._drain)
 
     def _drain(self) -> None:
         self._drain_asked = False

@@ -88,7 +88,8 @@ class EmbeddedPublisher:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._gathered: deque[Waiting] = deque()
+        self._gathered: deque[tuple[Waiting, tuple[str, str]]] = deque()
+        self._store: QueueStore | None = None  # the thread's own
         self._wake = threading.Condition()
         self._closed = False
         self._healthy = True
@@ -103,11 +104,16 @@ class EmbeddedPublisher:
     def publish(self, messages: Sequence[Message], *, timeout_s: float = 5.0) -> None:
         """See Publisher.publish."""
         deadline = time.monotonic() + timeout_s
+        try:
+            # Here, in the caller's thread: what is wrong with a message must not end ours.
+            rows = [(route_of(message.type).queue, payload_of(message)) for message in messages]
+        except LookupError as error:
+            raise Unroutable(str(error)) from error
         waiting = [Waiting(message, deadline) for message in messages]
         with self._wake:
             if self._closed:
                 raise NotDurable("the publisher is closed")
-            self._gathered.extend(waiting)
+            self._gathered.extend(zip(waiting, rows, strict=True))
             self._wake.notify()
         for one in waiting:
             one.wait()
@@ -120,7 +126,6 @@ class EmbeddedPublisher:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        store = QueueStore(self._path)
         while True:
             with self._wake:
                 while not self._gathered and not self._closed:
@@ -129,21 +134,23 @@ class EmbeddedPublisher:
                     break
                 group = list(self._gathered)
                 self._gathered.clear()
-            self._store(store, group)
-        store.close()
+            self._put(group)
+        if self._store is not None:
+            self._store.close()
 
-    def _store(self, store: QueueStore, group: list[Waiting]) -> None:
+    def _put(self, group: list[tuple[Waiting, tuple[str, str]]]) -> None:
         try:
-            store.put([(route_of(one.message.type).queue, payload_of(one.message)) for one in group])
-        except sqlite3.Error as error:
+            self._store = self._store or QueueStore(self._path)
+            self._store.put([row for _, row in group])
+        except (sqlite3.Error, OSError) as error:
             self._healthy = False
             log.warning("queue_refused", error=str(error), messages=len(group))
             failed = NotDurable(f"the embedded queue refused: {error}")
-            for one in group:
+            for one, _ in group:
                 one.settle(failed)
             return
         self._healthy = True
-        for one in group:
+        for one, _ in group:
             one.settle()
 
 

@@ -5,7 +5,8 @@ from playwright.sync_api import expect
 
 from bridge.reports.states import Move
 from tests.browser.conftest import Visits
-from tests.browser.town import FAST, Town
+from tests.browser.town import Town
+from tests.servers import eventually
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 #: The page renews itself within this long, in milliseconds.
@@ -51,9 +52,12 @@ def test_colour_sentence_and_deadline_are_on_the_first_screen(visits: Visits, to
     assert page.locator(".status").bounding_box()["y"] < 100  # type: ignore[index]
 
 
-def test_escalation_is_shown_to_the_citizen_while_it_happens(visits: Visits, town: Town) -> None:
-    page = visits.open(f"/track/{town.complain(category=FAST)}", **PHONE)
-    expect(page.get_by_text("Eskalasi ke anggota berikutnya")).to_be_visible(timeout=2 * SOON)
+def test_escalations_are_shown_to_the_citizen(visits: Visits, town: Town) -> None:
+    eventually(lambda: town.level(town.ignored) >= 2, 40, "the report climbs")
+    page = visits.open(f"/track/{town.ignored}", **PHONE)
+    expect(page.locator(".steps .climbed").nth(0)).to_contain_text("Eskalasi ke anggota berikutnya")
+    expect(page.locator(".steps .climbed").nth(1)).to_contain_text("Eskalasi ke Sekretariat")
+    expect(page.get_by_text("Batas waktu:")).to_contain_text("sudah lewat")
 
 
 def test_citizen_reads_it_in_english_too(visits: Visits, town: Town) -> None:

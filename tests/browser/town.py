@@ -52,6 +52,11 @@ class Town:
         # Beside the process, on the same files: for what no page offers, such as the first person.
         self.service = Service.from_environment(self.bridge.environment())
         self.service.rules.prepare()
+        self._add_people()
+        #: A report nobody answers.
+        self.ignored = self.complain("Klaim asuransi kesehatan ditolak tanpa alasan yang jelas", category=FAST)
+
+    def _add_people(self) -> None:
         hashed = hash_password(PASSWORD)
         with self.service.database.write() as connection:
             for person in PEOPLE:

@@ -1,0 +1,94 @@
+"""Programs the tests run as processes of their own, to be killed: `python -m tests.broker.programs NAME URL …`."""
+
+import os
+import signal
+import sys
+from itertools import count
+
+from bridge.broker.embedded import QueueStore
+from bridge.broker.publisher import open_publisher
+from tests.broker.queues import Broker, names_in, webhook
+
+
+def hold(url: str, queue: str, number: str) -> None:
+    """Take so many messages, say their names, and hold them until killed."""
+    with Broker(url).taking(queue, prefetch=int(number)) as taking:
+        for message in taking.wait_for(int(number)):
+            print(*names_in(message.body), flush=True)
+        sys.stdin.read()
+        signal.pause()
+
+
+def work_off(url: str, queue: str) -> None:
+    """Acknowledge whatever comes and say its name, until told to go and nothing comes any more."""
+    with Broker(url).taking(queue, prefetch=10) as taking:
+        print("ready", flush=True)
+        told_to_go = False
+        while True:
+            idle = taking.nothing_more() if told_to_go else taking._take() == 0
+            while taking.messages:
+                message = taking.messages.pop(0)
+                message.ack()
+                print(*names_in(message.body), flush=True)
+                idle = False
+            if told_to_go and idle:
+                return
+            told_to_go = told_to_go or _input_is_closed()
+
+
+def _input_is_closed() -> bool:
+    import select
+
+    return bool(select.select([sys.stdin], [], [], 0)[0])
+
+
+def die_holding(url: str, queue: str, times: str) -> None:
+    """So often: take a message in a child process that then dies of SIGKILL; say how many took one."""
+    took = 0
+    for _ in range(int(times)):
+        child = os.fork()
+        if child == 0:
+            with Broker(url).taking(queue, prefetch=1) as taking:
+                while not taking._take(0.05):
+                    pass
+                os.kill(os.getpid(), signal.SIGKILL)
+        took += _died(child, url, queue)
+    print(took, flush=True)
+
+
+def _died(child: int, url: str, queue: str) -> bool:
+    import time
+
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.02)
+    os.kill(child, signal.SIGTERM)
+    os.waitpid(child, 0)
+    return False
+
+
+def publish(url: str) -> None:
+    """Publish webhooks without end, and say each name once it has been confirmed."""
+    publisher = open_publisher(url)
+    for number in count():
+        publisher.publish([webhook(f"w{number}")], timeout_s=30)
+        os.write(1, f"w{number}\n".encode())
+
+
+def open_queue(url: str) -> None:
+    """Wait for the word, then open the queue's file and put one message into it."""
+    print("ready", flush=True)
+    sys.stdin.read()
+    from pathlib import Path
+
+    store = QueueStore(Path(url.removeprefix("embedded://")))
+    store.put([("bridge.intake", "{}")])
+    store.close()
+
+
+PROGRAMS = {work.__name__: work for work in (hold, work_off, die_holding, publish, open_queue)}
+
+if __name__ == "__main__":
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])
