@@ -285,7 +285,7 @@ class Transport(virtual.Transport):
     driver_name = "sqlite"
     polling_interval = 0.01  # seconds between looks, each a data_version pragma
     # A full disk, or a file locked for long, is a broker that is away: waited for, not died of.
-    connection_errors = (*virtual.Transport.connection_errors, sqlite3.OperationalError)
+    connection_errors: Any = (*virtual.Transport.connection_errors, sqlite3.OperationalError)
 
 
 def payload_of(message: Message) -> str:

@@ -8,7 +8,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from werkzeug.wrappers import Response
 
 from bridge.auth import EVERYBODY, acting, needs
-from bridge.desk.shown import actor_name, facts_of, shown_report, span_words, used_percent
+from bridge.desk.shown import actor_name, facts_of, happened, shown_report, span_words, used_percent
 from bridge.pages import language
 from bridge.reports.clocks import Kind, Obligation, plan
 from bridge.reports.ladders import Holder, resolve
@@ -101,7 +101,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "moves": [m for m in moves_from(report.status) if m is not Move.WITHDRAW],
         "outcomes": _outcomes(report),
         "needs": APPLICATION_NEEDS,
-        "clocks": [_clock(service, report, o, everybody, now) for o in owed if o.cycle == report.cycle],
+        "clocks": [_clock(service, report, o, everybody, now) for o in _soonest_first(owed, report)],
         "timeline": _timeline(history, fired, told, names),
         "office": book.offices[report.office],
     }
@@ -117,6 +117,12 @@ def sees_contacts(person: Person, report: Report) -> bool:
 def _outcomes(report: Report) -> list[tuple[Outcome, Words]]:
     allowed = [o for o in Outcome if report.status is Status.REGISTERED or o in BEFORE_REGISTRATION]
     return [(outcome, OUTCOME_WORDS[outcome]) for outcome in allowed]
+
+
+def _soonest_first(owed: list[Obligation], report: Report) -> list[Obligation]:
+    """Return the clocks of this cycle: those that still run before those that ended."""
+    mine = [o for o in owed if o.cycle == report.cycle]
+    return sorted(mine, key=lambda o: (o.ended_at is not None, o.deadline_at))
 
 
 def _clock(
@@ -157,4 +163,8 @@ def _timeline(
 
 def _in_words(line: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     chosen = language()
-    return {"by": actor_name(line["actor"], names, chosen), "facts": list(facts_of(line["data"], names, chosen))}
+    return {
+        "title": happened(line["event"], chosen),
+        "by": actor_name(line["actor"], names, chosen),
+        "facts": list(facts_of(line["data"], names, chosen)),
+    }

@@ -24,6 +24,16 @@ _FACTS = {
     "reason": ("alasan", "reason"),
     "error": ("galat", "error"),
 }
+#: What a line of history says happened; the words of the moves themselves tell somebody to do it.
+_HAPPENED = {
+    "acknowledge": ("Ditanggapi", "Acknowledged"),
+    "ask_completion": ("Kelengkapan diminta", "Completion asked for"),
+    "resume": ("Dilanjutkan", "Resumed"),
+    "register": ("Didaftarkan sebagai perkara", "Registered as a case"),
+    "close": ("Ditutup", "Closed"),
+    "reopen": ("Dibuka kembali", "Reopened"),
+    "met": ("Sudah dilakukan", "Done"),
+}
 _ACTORS = {
     "source": ("aplikasi kota", "city app"),
     "clock": ("otomatis, tenggat lewat", "automatic, deadline passed"),
@@ -102,6 +112,11 @@ def shown_report(row: Mapping[str, Any], book: Rulebook, names: Mapping[str, str
         "assignee_name": names.get(row["assignee"] or "", row["assignee"]),
         "countdown": countdown(row["obligations"], book, now),
     }
+
+
+def happened(event: str, language: str) -> str:
+    """Return what a line of history says happened."""
+    return _HAPPENED[event][language == "en"] if event in _HAPPENED else say(event, language)
 
 
 def actor_name(actor: str, names: Mapping[str, str], language: str) -> str:

@@ -1,12 +1,16 @@
 """Programs the tests run as processes of their own, to be killed: `python -m tests.broker.programs NAME URL …`."""
 
 import os
+import resource
+import select
 import signal
 import sys
+import time
 from itertools import count
+from pathlib import Path
 
 from bridge.broker.embedded import QueueStore
-from bridge.broker.publisher import open_publisher
+from bridge.broker.publisher import NotDurable, open_publisher
 from tests.broker.queues import Broker, names_in, webhook
 
 
@@ -37,8 +41,6 @@ def work_off(url: str, queue: str) -> None:
 
 
 def _input_is_closed() -> bool:
-    import select
-
     return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
@@ -57,8 +59,6 @@ def die_holding(url: str, queue: str, times: str) -> None:
 
 
 def _died(child: int, url: str, queue: str) -> bool:
-    import time
-
     until = time.monotonic() + 5
     while time.monotonic() < until:
         if os.waitpid(child, os.WNOHANG)[0]:
@@ -77,18 +77,32 @@ def publish(url: str) -> None:
         os.write(1, f"w{number}\n".encode())
 
 
+def publish_until_full(url: str) -> None:
+    """Publish until the disk is full, say so, make room, publish once more; every confirmed name is said."""
+    publisher = open_publisher(url)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+    try:
+        for number in range(1000):
+            publisher.publish([webhook(f"w{number}", 2000)], timeout_s=30)
+            print(f"w{number}", flush=True)
+    except NotDurable:
+        print("full", flush=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    publisher.publish([webhook("after")], timeout_s=30)
+    print("after", flush=True)
+    publisher.close()
+
+
 def open_queue(url: str) -> None:
     """Wait for the word, then open the queue's file and put one message into it."""
     print("ready", flush=True)
     sys.stdin.read()
-    from pathlib import Path
-
     store = QueueStore(Path(url.removeprefix("embedded://")))
     store.put([("bridge.intake", "{}")])
     store.close()
 
 
-PROGRAMS = {work.__name__: work for work in (hold, work_off, die_holding, publish, open_queue)}
+PROGRAMS = {work.__name__: work for work in (hold, work_off, die_holding, publish, publish_until_full, open_queue)}
 
 if __name__ == "__main__":
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +68,7 @@ class Taking:
     def _take(self, limit_s: float = 0.05) -> int:
         try:
             self._connection.drain_events(timeout=limit_s)
-        except (TimeoutError, socket.timeout):
+        except TimeoutError:
             pass
         return len(self.messages)
 
@@ -161,12 +160,16 @@ class Process:
         assert self._process.stdout
         self.lines += [line.strip() for line in self._process.stdout]
         self._process.wait(LIMIT_S)
+        self._close()
         return self.lines
 
     def kill(self) -> None:
         """Kill it: no last words."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(LIMIT_S)
+        self._close()
+
+    def _close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe and not pipe.closed:
                 pipe.close()

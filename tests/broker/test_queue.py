@@ -36,8 +36,9 @@ def test_every_type_of_message_lands_in_the_queue_of_its_step(broker: Broker) ->
 
 
 def test_messages_come_in_the_order_they_were_published(broker: Broker) -> None:
-    broker.put(*(webhook(f"w{number:03}") for number in range(100)))
-    assert broker.drained(INTAKE, 100) == [f"w{number:03}" for number in range(100)]
+    names = [f"w{number:02}" for number in range(30)]
+    broker.put(*(webhook(name) for name in names))
+    assert broker.drained(INTAKE, 30) == names
 
 
 def test_consumer_gets_no_more_than_it_asked_for_before_it_acknowledges(broker: Broker) -> None:
@@ -111,9 +112,14 @@ def test_requeued_message_comes_again_until_the_limit_parks_it(broker: Broker) -
 def test_message_that_kills_its_consumer_every_time_is_parked(broker: Broker) -> None:
     """A message that brings the whole process down must not do so for ever."""
     broker.put(webhook("deadly"))
-    with Process("die_holding", broker.url, INTAKE, str(DELIVERY_LIMIT + 2)) as process:
+    with broker.taking(INTAKE, prefetch=1) as taking:
+        for _ in range(DELIVERY_LIMIT - 3):
+            taking.wait_for(1)
+            taking.messages.pop().requeue()
+        taking.wait_for(1)  # given back by the closing
+    with Process("die_holding", broker.url, INTAKE, "5") as process:
         took = int(process.rest()[-1])
-    assert took - DELIVERY_LIMIT in (0, 1)
+    assert took in (2, 3)
     broker.settles_at(intake=0, intake_dead=1)
 
 
@@ -171,16 +177,16 @@ def test_purged_queue_is_empty(broker: Broker) -> None:
     broker.settles_at(intake=0, notices=1)
 
 
-def test_eight_processes_that_make_the_embedded_queue_at_once_all_get_through(embedded_url: str) -> None:
-    processes = [Process("open_queue", embedded_url) for _ in range(8)]
+def test_four_processes_that_make_the_embedded_queue_at_once_all_get_through(embedded_url: str) -> None:
+    processes = [Process("open_queue", embedded_url) for _ in range(4)]
     for process in processes:
         assert process.read() == ["ready"]
     for process in processes:
         process.go()
     for process in processes:
         process.rest()
-    assert [process.code for process in processes] == [0] * 8
-    assert Broker(embedded_url).depth(INTAKE) == 8
+    assert [process.code for process in processes] == [0] * 4
+    assert Broker(embedded_url).depth(INTAKE) == 4
 
 
 def test_file_of_a_dead_owner_is_taken_away(embedded_url: str) -> None:

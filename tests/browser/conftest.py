@@ -51,7 +51,9 @@ class Visits:
         page.set_default_timeout(15_000)
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None
+        )
         page.goto(self.town.url + path)
         return page
 
@@ -80,5 +82,3 @@ def visits(browser: Browser, town: Town) -> Iterator[Visits]:
     made.close()
     assert made.complaints == [], "no errors, no breach of the content security policy"
     assert made.hosts <= {"127.0.0.1"}
-
-

@@ -54,7 +54,9 @@ def shown(visits: Visits, who: str, path: str) -> Page:
 
 def faults(page: Page) -> list[str]:
     """Return what axe finds wrong, each with where."""
-    found: list[dict[str, Any]] = Axe().run(page, options={"runOnly": LEVELS, "resultTypes": ["violations"]}).response["violations"]
+    found: list[dict[str, Any]] = (
+        Axe().run(page, options={"runOnly": LEVELS, "resultTypes": ["violations"]}).response["violations"]
+    )
     return [f"{rule['id']} {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
 

@@ -45,7 +45,11 @@ def test_wrong_ticket_says_so_and_keeps_the_form(visits: Visits) -> None:
 
 def test_colour_sentence_and_deadline_are_on_the_first_screen(visits: Visits, town: Town) -> None:
     page = visits.open(f"/track/{town.complain()}", **PHONE)
-    for found in (page.locator(".status"), page.get_by_text("Batas waktu:"), page.get_by_text("Terdaftar sebagai perkara")):
+    for found in (
+        page.locator(".status"),
+        page.get_by_text("Batas waktu:"),
+        page.get_by_text("Terdaftar sebagai perkara"),
+    ):
         box = found.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 844

@@ -14,7 +14,9 @@ SOON = 15_000
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
-def test_officer_finds_the_report_on_the_own_desk_and_acknowledges_with_one_click(visits: Visits, town: Town, script: bool) -> None:
+def test_officer_finds_the_report_on_the_own_desk_and_acknowledges_with_one_click(
+    visits: Visits, town: Town, script: bool
+) -> None:
     ticket = town.complain("Klaim asuransi ditolak", assignee="ani")
     page = visits.log_in("ani", java_script_enabled=script)
     line = page.locator(".rows > li", has_text=ticket)

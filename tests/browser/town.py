@@ -8,8 +8,8 @@ from typing import Any
 from playwright.sync_api import StorageState
 
 from bridge.auth import hash_password
-from bridge.links import AckLink
 from bridge.demo import __file__ as demo
+from bridge.links import AckLink
 from bridge.reports.moves import Actor, Details
 from bridge.reports.people import Person, Role
 from bridge.reports.states import Move, Outcome
@@ -33,7 +33,12 @@ PEOPLE = (
 )
 COMPLAINT = {
     "description": "Motor saya ditarik tiga orang di Jalan Raya Pasar Minggu tanpa surat tugas.\n\nMohon BPSK memanggil mereka.",
-    "reporter": {"name": "Siti Kenari", "phone": "+62 812-0000-7777", "email": "siti@warga.example", "domicile": "31.74"},
+    "reporter": {
+        "name": "Siti Kenari",
+        "phone": "+62 812-0000-7777",
+        "email": "siti@warga.example",
+        "domicile": "31.74",
+    },
     "business": {"name": "PT Kenanga Multi Finance", "address": "Jl. Contoh Raya No. 12, Jakarta Selatan"},
     "amount_idr": 12_500_000,
     "attachments": [{"url": "https://qlue.example/foto/1.jpg", "media_type": "image/jpeg"}],

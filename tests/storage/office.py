@@ -94,7 +94,9 @@ def _shipped() -> Rulebook:
     return read_configuration(read_settings(variables), variables).rulebook
 
 
-def body(external_id: str, type_: str = "report.submitted", at: str = "2026-11-23T10:00:00+07:00", **data: Any) -> bytes:
+def body(
+    external_id: str, type_: str = "report.submitted", at: str = "2026-11-23T10:00:00+07:00", **data: Any
+) -> bytes:
     """Return what a city app posts; without data a submission gets what it needs."""
     if type_ == "report.submitted":
         data = {"title": f"Klaim {external_id}", "description": "Ditolak.", **data}
@@ -207,7 +209,9 @@ def _earlier(value: Any, by: timedelta) -> Any:
         return value - by
     if isinstance(value, list):  # pauses
         moved = ((pause, {k: pause[k] for k in ("since", "until") if pause[k]}) for pause in value)
-        return [{**p, **{k: (datetime.fromisoformat(t) - by).isoformat() for k, t in times.items()}} for p, times in moved]
+        return [
+            {**p, **{k: (datetime.fromisoformat(t) - by).isoformat() for k, t in times.items()}} for p, times in moved
+        ]
     return value
 
 

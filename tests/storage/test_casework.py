@@ -109,7 +109,9 @@ def test_acknowledging_a_second_time_changes_nothing_and_says_so(office: Office)
 
 def test_of_many_who_acknowledge_at_once_one_does(office: Office) -> None:
     ticket = office.receive("Q-1")
-    results = together(*(lambda p=person: office.casework.acknowledge(ticket, Actor(p.person_id, p)) for person in PEOPLE))
+    results = together(
+        *(lambda p=person: office.casework.acknowledge(ticket, Actor(p.person_id, p)) for person in PEOPLE)
+    )
     assert sorted(result.changed for result in results) == [False] * 6 + [True]
     assert [line["event"] for line in office.rows("history")].count("acknowledge") == 1
     assert office.report(ticket).sequence == 2

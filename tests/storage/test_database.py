@@ -100,7 +100,9 @@ def test_database_clock_is_aware_utc_and_moves_within_a_transaction(database: Da
 
 
 def test_reference_to_nothing_is_refused(database: Database) -> None:
-    statement = "INSERT INTO history (report_id, cycle, event, actor, at, data) VALUES ('x', 1, 'e', 'a', '2026-11-23', '{}')"
+    statement = (
+        "INSERT INTO history (report_id, cycle, event, actor, at, data) VALUES ('x', 1, 'e', 'a', '2026-11-23', '{}')"
+    )
     with pytest.raises(Conflict), database.write() as connection:
         connection.execute(sa.text(statement))
 

@@ -108,7 +108,9 @@ def test_four_processes_that_migrate_at_once_do_it_once(blank: Database) -> None
         assert set(metadata.tables) <= set(sa.inspect(connection).get_table_names())
 
 
-def test_migration_that_dies_half_way_leaves_an_empty_database(blank: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migration_that_dies_half_way_leaves_an_empty_database(
+    blank: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def die(connection: Any, _: object, statement: str, *rest: object) -> None:
         if "CREATE TABLE deliveries" in statement:
             raise ZeroDivisionError

@@ -35,13 +35,23 @@ def test_webhook_is_stored_byte_for_byte(office: Office) -> None:
     office.handle([webhook(content, "msg-1")])
     (kept,) = office.rows("webhooks")
     assert (bytes(kept["body"]), kept["sha256"]) == (content, hashlib.sha256(content).hexdigest())
-    assert (kept["source"], kept["webhook_id"], kept["report_id"], kept["effect"]) == (SOURCE, "msg-1", id_of("Q-1"), "created")
+    assert (kept["source"], kept["webhook_id"], kept["report_id"], kept["effect"]) == (
+        SOURCE,
+        "msg-1",
+        id_of("Q-1"),
+        "created",
+    )
 
 
 def test_report_clocks_history_notice_and_callback_are_there_after_one_message(office: Office) -> None:
     ticket = office.receive("Q-1", category="ASURANSI", amount_idr=12_500_000, reporter={"domicile": "31.74"})
     report = office.report(ticket)
-    assert (report.status, report.assignee, report.amount_idr, report.sequence) == (Status.RECEIVED, "ani", 12_500_000, 1)
+    assert (report.status, report.assignee, report.amount_idr, report.sequence) == (
+        Status.RECEIVED,
+        "ani",
+        12_500_000,
+        1,
+    )
     assert report.routing[-1].startswith("jasa keuangan")
     assert office.clocks(ticket) == {"acknowledge": "running", "triage": "running"}
     assert [line["event"] for line in office.rows("history")] == ["received", "routed"]
@@ -70,8 +80,13 @@ def test_same_webhook_again_is_one_report_and_one_notice(office: Office) -> None
 
 def test_same_webhook_twice_in_one_batch_is_one_report(office: Office) -> None:
     content = body("Q-1")
-    office.handle([webhook(content, "msg-1"), one_message({"msg-1": content, "msg-2": body("Q-2")}), webhook(content, "msg-1")])
-    assert [row["external_id"] for row in sorted(office.rows("reports"), key=lambda r: r["external_id"])] == ["Q-1", "Q-2"]
+    office.handle(
+        [webhook(content, "msg-1"), one_message({"msg-1": content, "msg-2": body("Q-2")}), webhook(content, "msg-1")]
+    )
+    assert [row["external_id"] for row in sorted(office.rows("reports"), key=lambda r: r["external_id"])] == [
+        "Q-1",
+        "Q-2",
+    ]
     assert [row["webhook_id"] for row in office.rows("webhooks")] == ["msg-1", "msg-2"]
 
 
@@ -91,7 +106,12 @@ def test_same_id_with_another_body_is_set_aside_once_and_changes_nothing(office:
     for _ in range(3):
         office.handle([webhook(other, "msg-1"), webhook(other, "msg-1")])
     (aside,) = office.rows("set_aside")
-    assert (aside["why"], aside["state"], bytes(aside["body"]), aside["webhook_id"]) == ("id_reused", "waiting", other, "msg-1")
+    assert (aside["why"], aside["state"], bytes(aside["body"]), aside["webhook_id"]) == (
+        "id_reused",
+        "waiting",
+        other,
+        "msg-1",
+    )
     assert {**office.snapshot(), "set_aside": []} == before
 
 
@@ -148,7 +168,10 @@ def test_amendment_and_withdrawal_before_the_submission_wait_for_it(office: Offi
 
 def test_amendment_and_withdrawal_before_the_submission_in_one_batch_are_applied(office: Office) -> None:
     early = [("report.withdrawn", "12"), ("report.amended", "11"), ("report.submitted", "10")]
-    contents = {f"msg-{hour}": body("Q-1", kind, at=f"2026-11-23T{hour}:00:00Z", **({} if hour == "12" else {"title": hour})) for kind, hour in early}
+    contents = {
+        f"msg-{hour}": body("Q-1", kind, at=f"2026-11-23T{hour}:00:00Z", **({} if hour == "12" else {"title": hour}))
+        for kind, hour in early
+    }
     office.handle([one_message(contents)])
     (report,) = office.rows("reports")
     assert (report["title"], report["status"], report["outcome"]) == ("11", "closed", "withdrawn")
@@ -202,7 +225,14 @@ def test_every_webhook_has_exactly_one_fate(office: Office) -> None:
     contents = {"msg-bad": b"{}", "msg-wait": body("Q-late", "report.amended", title="x")}
     contents |= {f"msg-{number}": body(f"Q-{number % 7}", at=f"2026-11-23T10:00:{number:02}Z") for number in range(20)}
     office.handle([one_message(contents)])
-    assert Counter(r["effect"] for r in office.rows("webhooks")) == {"set_aside": 1, "waiting": 1, "created": 7, "unchanged": 13}
-    joined = metadata.tables["webhooks"].join(metadata.tables["reports"], sa.text("webhooks.report_id = reports.report_id"))
+    assert Counter(r["effect"] for r in office.rows("webhooks")) == {
+        "set_aside": 1,
+        "waiting": 1,
+        "created": 7,
+        "unchanged": 13,
+    }
+    joined = metadata.tables["webhooks"].join(
+        metadata.tables["reports"], sa.text("webhooks.report_id = reports.report_id")
+    )
     with office.database.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(joined)).scalar_one() == 20

@@ -72,7 +72,10 @@ def test_withdrawal_taken_in_while_another_worker_takes_in_the_report_is_not_los
         lambda: office.receive("Q-1", at="2026-11-23T10:00:00Z"),
     )
     (report,) = office.rows("reports")
-    assert (report["outcome"], {row["state"] for row in office.rows("obligations")}) == (Outcome.WITHDRAWN, {"cancelled"})
+    assert (report["outcome"], {row["state"] for row in office.rows("obligations")}) == (
+        Outcome.WITHDRAWN,
+        {"cancelled"},
+    )
     assert office.rows("webhooks", effect="waiting") == []
 
 
@@ -83,7 +86,10 @@ def test_report_taken_in_while_another_worker_takes_in_its_withdrawal_is_withdra
         lambda: office.receive("Q-1", "report.withdrawn", at="2026-11-23T12:00:00Z"),
     )
     (report,) = office.rows("reports")
-    assert (report["outcome"], {row["state"] for row in office.rows("obligations")}) == (Outcome.WITHDRAWN, {"cancelled"})
+    assert (report["outcome"], {row["state"] for row in office.rows("obligations")}) == (
+        Outcome.WITHDRAWN,
+        {"cancelled"},
+    )
     assert office.rows("webhooks", effect="waiting") == []
 
 

@@ -61,7 +61,12 @@ def test_notice_is_mailed_once_to_the_officer(office: Office, notify: NotifyOffi
     notify.handle(_due(office, "notice"))
     (mailed,) = mail.messages
     row = _one(office, "notice")
-    assert (mailed.recipients, row["state"], row["attempts"], row["channel"]) == (("ani@bpsk.example",), "delivered", 1, "email")
+    assert (mailed.recipients, row["state"], row["attempts"], row["channel"]) == (
+        ("ani@bpsk.example",),
+        "delivered",
+        1,
+        "email",
+    )
     assert mailed.message["Message-ID"] == f"<{row['delivery_id']}@bpsk.example>"
     assert ticket in mailed.message["Subject"]
     assert (row["finished_at"] is not None, row["lease_until"], row["next_attempt_at"]) == (True, None, None)
@@ -102,7 +107,9 @@ def test_escalation_is_suppressed_when_acknowledged_between_firing_and_sending(
 
 
 @pytest.mark.parametrize("meanwhile", ["closed", "reopened", "assigned"])
-def test_notice_whose_reason_has_gone_is_suppressed(office: Office, notify: NotifyOffice, mail: Mail, meanwhile: str) -> None:
+def test_notice_whose_reason_has_gone_is_suppressed(
+    office: Office, notify: NotifyOffice, mail: Mail, meanwhile: str
+) -> None:
     ticket = office.receive("Q-1", category="ASURANSI")
     messages = _due(office, "notice")
     if meanwhile == "assigned":
@@ -117,7 +124,9 @@ def test_notice_whose_reason_has_gone_is_suppressed(office: Office, notify: Noti
     assert (first["state"], mail.messages) == ("suppressed", [])
 
 
-def test_failed_mail_is_tried_again_on_schedule_under_the_same_id(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+def test_failed_mail_is_tried_again_on_schedule_under_the_same_id(
+    office: Office, notify: NotifyOffice, mail: Mail
+) -> None:
     office.receive("Q-1")
     mail.answer_next("451 4.3.0 later")
     notify.handle(_due(office, "notice"))
@@ -140,10 +149,16 @@ def test_old_message_of_a_failed_delivery_neither_sends_early_nor_doubles_the_re
     messages = _due(office, "notice")
     for _ in range(3):
         notify.handle(messages)
-    assert (_one(office, "notice")["attempts"], len(office.rows("outbox", type="notice.due")), mail.messages) == (1, 1, [])
+    assert (_one(office, "notice")["attempts"], len(office.rows("outbox", type="notice.due")), mail.messages) == (
+        1,
+        1,
+        [],
+    )
 
 
-def test_delivery_is_given_up_after_the_last_try_and_stays_visible(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+def test_delivery_is_given_up_after_the_last_try_and_stays_visible(
+    office: Office, notify: NotifyOffice, mail: Mail
+) -> None:
     office.receive("Q-1")
     mail.refuse()
     tries = 0
@@ -181,7 +196,9 @@ def test_person_without_an_address_finds_it_on_the_desk(office: Office, notify: 
     assert (row["state"], row["channel"], mail.messages) == ("delivered", "desk", [])
 
 
-def test_message_that_comes_again_while_it_is_being_sent_is_put_off(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+def test_message_that_comes_again_while_it_is_being_sent_is_put_off(
+    office: Office, notify: NotifyOffice, mail: Mail
+) -> None:
     office.receive("Q-1")
     messages = _due(office, "notice")
     mail.delay_s = 0.5
@@ -285,7 +302,9 @@ def test_mail_in_a_folder_is_whole_and_one_per_notice(office: Office, tmp_path: 
     assert {row["state"] for row in office.rows("deliveries", purpose="notice")} == {"delivered"}
 
 
-def test_city_is_told_once_signed_and_with_the_state(office: Office, report_back: ReportBack, city: CityReceiver) -> None:
+def test_city_is_told_once_signed_and_with_the_state(
+    office: Office, report_back: ReportBack, city: CityReceiver
+) -> None:
     ticket = office.receive("Q-1")
     messages = _due(office, "callback")
     for _ in range(2):
@@ -298,7 +317,9 @@ def test_city_is_told_once_signed_and_with_the_state(office: Office, report_back
     assert _one(office, "callback")["state"] == "delivered"
 
 
-def test_city_is_told_everything_even_when_it_is_no_longer_so(office: Office, report_back: ReportBack, city: CityReceiver) -> None:
+def test_city_is_told_everything_even_when_it_is_no_longer_so(
+    office: Office, report_back: ReportBack, city: CityReceiver
+) -> None:
     ticket = office.receive("Q-1")
     office.casework.acknowledge(ticket, ANI)
     report_back.handle(_due(office, "callback"))
@@ -324,5 +345,7 @@ def test_source_without_an_address_any_more_is_given_up(office: Office) -> None:
 
 
 def test_message_for_a_delivery_that_does_not_exist_is_dropped(office: Office, report_back: ReportBack) -> None:
-    report_back.handle([{"id": "1", "type": "callback.due", "data": {"delivery_id": "00000000-0000-0000-0000-000000000000"}}])
+    report_back.handle(
+        [{"id": "1", "type": "callback.due", "data": {"delivery_id": "00000000-0000-0000-0000-000000000000"}}]
+    )
     assert office.rows("deliveries") == []

@@ -43,7 +43,10 @@ def test_log_says_what_was_due_when_and_how_late_it_fired(office: Office) -> Non
     assert (fired["ticket"], fired["due_at"]) == (ticket, before["next_due"])
     assert fired["lateness_s"] == pytest.approx((fired["fired_at"] - fired["due_at"]).total_seconds())
     assert 100 <= fired["lateness_s"]
-    assert (fired["policy_version"], fired["calendar_version"]) == (before["policy_version"], before["calendar_version"])
+    assert (fired["policy_version"], fired["calendar_version"]) == (
+        before["policy_version"],
+        before["calendar_version"],
+    )
     assert after["next_due"] == before["started_at"] + timedelta(seconds=7200), "late firing must not move later steps"
 
 
@@ -144,7 +147,10 @@ def test_citizen_is_reminded_then_the_report_is_closed_as_incomplete(office: Off
     office.tick_all()
     report = office.report(ticket)
     assert (report.status, report.outcome) == (Status.CLOSED, Outcome.INCOMPLETE)
-    assert [(row["target"], row["did"]) for row in office.rows("escalations")] == [("citizen", "notify"), ("assignee", "close")]
+    assert [(row["target"], row["did"]) for row in office.rows("escalations")] == [
+        ("citizen", "notify"),
+        ("assignee", "close"),
+    ]
     assert office.clocks(ticket) == {"acknowledge": "met", "triage": "met", "completion": "cancelled"}
     statuses = [d["payload"]["status"] for d in office.rows("deliveries", purpose="callback")]
     assert sorted(statuses) == sorted(["received", "acknowledged", "needs_completion", "needs_completion", "closed"])

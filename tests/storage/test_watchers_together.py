@@ -87,7 +87,9 @@ def _agree(office: Office, log: list[dict[str, Any]]) -> None:
     assert +Counter(steps) == by_report
     deliveries = office.rows("deliveries")
     told = Counter((row["report_id"], row["step"], person) for row in log for person in row["told"])
-    assert Counter((d["report_id"], d["step"], d["recipient"]) for d in deliveries if d["event"] == "escalation") == told
+    assert (
+        Counter((d["report_id"], d["step"], d["recipient"]) for d in deliveries if d["event"] == "escalation") == told
+    )
     assert Counter(d["report_id"] for d in deliveries if d["purpose"] == "callback") == {
         row["report_id"]: row["sequence"] for row in office.rows("reports")
     }

@@ -61,6 +61,12 @@ def test_statutory_days_end_on_the_dates_the_reference_gives(
     assert " ".join(map(str, ends)) == answers
 
 
+def test_working_day_ends_when_the_office_closes_for_the_last_time_that_day() -> None:
+    thursday = datetime(2026, 11, 19, 9, tzinfo=JAKARTA)
+    ends = [COUNTED["public"].end_of_working_day(thursday, days) for days in (0, 1, 2)]
+    assert [f"{at.astimezone(JAKARTA):%a %H:%M}" for at in ends] == ["Thu 16:00", "Fri 16:30", "Mon 16:00"]
+
+
 def test_pancasila_day_is_worked_in_2016_and_free_in_2017() -> None:
     days_off = COUNTED["public"].days_off
     assert date(2016, 6, 1) not in days_off
@@ -107,6 +113,7 @@ WORKING_HOURS = [
     ("2026-11-20T15:30", 2, "2026-11-23T08:30", "over a weekend, Friday closing at half past four"),
     ("2026-12-24T15:00", 1, "2026-12-28T08:30", "joint leave on the 24th, Christmas and the weekend"),
     ("2026-11-23T12:30", 0, "2026-11-23T13:00", "nothing, in the break: the next opening"),
+    ("2026-11-23T16:00", 0, "2026-11-24T07:30", "nothing, at closing time: the next opening too"),
     ("2026-11-23T09:00", 0, "2026-11-23T09:00", "nothing, when open: at once"),
 ]
 

@@ -132,7 +132,14 @@ def test_clock_whose_ladder_is_finished_is_exhausted_and_still_running(skipped: 
     clock = advanced(replace(a_clock(), step=2, level=1), ACKNOWLEDGE, CALENDAR, now=after(24), skipped=skipped)
     assert (clock.state, clock.level, clock.next_due) == (ClockState.RUNNING, 2, None)
     assert clock.exhausted
+    assert not a_clock().exhausted
     assert not end(clock, ClockState.MET, now=after(30), by="person:ani").exhausted
+
+
+def test_highest_rung_told_never_falls_again() -> None:
+    policy = a_policy(Kind.TRIAGE, "1 hour", ("1 hour", "role:chair", "notify"), ("2 hours", "assignee", "warn"))
+    clock = advanced(a_clock(policy, level=1), policy, CALENDAR, now=after(1), skipped=False)
+    assert advanced(clock, policy, CALENDAR, now=after(2), skipped=False).level == 1
 
 
 def test_plan_lists_the_steps_still_to_come_with_their_times() -> None:
@@ -167,7 +174,10 @@ PAUSES = [
     (ACKNOWLEDGE, [(2, 1)], 0, "a clock set back in between shortens nothing"),
     (ACKNOWLEDGE, [(1, 2), (1.5, 2.5)], 1.5, "a clock set back: half an hour is not counted twice"),
     (ACKNOWLEDGE, [(1, 3), (1.5, 2)], 2, "a clock set back: a pause within a pause counts nothing"),
+    (ACKNOWLEDGE, [(1, 3), (1.5, 2), (2, 2.5)], 2, "however often"),
     (ACKNOWLEDGE, [(-2, 1)], 1, "a clock set back: nothing before the start counts"),
+    (WALL, [(2, 1)], 0, "a clock set back, on the wall: shortens nothing"),
+    (WALL, [(1, 3), (1.5, 2)], 2, "a clock set back, on the wall: a pause within a pause counts nothing"),
     (LONG, [(8, 20)], 0, "over night: the office was closed"),
     (WALL, [(1, 2)], 1, "on the wall every hour counts"),
     (WALL, [(3, 20)], 17, "also at night"),

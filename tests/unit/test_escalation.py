@@ -126,6 +126,13 @@ def test_rung_that_reaches_nobody_goes_on_at_once_and_says_so() -> None:
     assert changes.reports[REPORT_ID] == a_report()
 
 
+def test_warning_that_reaches_nobody_does_not_begin_the_ladder_early() -> None:
+    changes = fired(0, desk=a_desk(absent(ANI), BUDI), now=MONDAY + timedelta(hours=2))
+    assert (clock_of(changes).step, clock_of(changes).next_due) == (1, DUE)
+    assert changes.escalations[0].did == "no_target"
+    assert changes.deliveries == []
+
+
 def test_last_rung_that_reaches_nobody_alarms_the_admins() -> None:
     changes = fired(2, desk=a_desk(ANI, SEKAR, absent(KETUA), ADMIN))
     (notice,) = changes.deliveries

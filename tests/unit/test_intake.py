@@ -239,6 +239,18 @@ def test_withdrawal_from_before_the_reopening_does_not_close_it_again() -> None:
     assert existing(an_event(WITHDRAWN, 4.5), case)[1] is Effect.WITHDRAWN
 
 
+def test_events_that_waited_are_applied_in_the_order_of_the_citys_times() -> None:
+    older, newer = an_event(AMENDED, 1, title="Mobil ditarik"), an_event(AMENDED, 2, amount_idr=7)
+    report = report_of(taken([newer, older, an_event(SUBMITTED)]))
+    assert (report.title, report.amount_idr, report.event_at) == ("Mobil ditarik", 7, newer.happened_at)
+
+
+def test_nobody_is_told_of_what_is_added_to_a_withdrawn_report() -> None:
+    office = taken([an_event(SUBMITTED), an_event(WITHDRAWN, 2), an_event(AMENDED, 1, **CHANGED)])
+    assert office.effects["msg_report.amended_1"] is Effect.AMENDED
+    assert [d.event for d in office.happened.deliveries if d.purpose == "notice"] == ["new_report", "withdrawn"]
+
+
 def test_report_withdrawn_before_it_came_starts_no_clock_that_runs() -> None:
     office = taken([an_event(WITHDRAWN, 1), an_event(SUBMITTED)])
     assert office.case

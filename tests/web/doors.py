@@ -83,7 +83,9 @@ class SmallDoor(Door):
     def kept(self) -> set[str]:
         # Waiting in the queue, or taken from it and stored.
         with closing(sqlite3.connect(self._data / "queue.sqlite3")) as queue:
-            payloads = [json.loads(row[0]) for row in queue.execute("SELECT payload FROM messages WHERE queue LIKE '%intake'")]
+            payloads = [
+                json.loads(row[0]) for row in queue.execute("SELECT payload FROM messages WHERE queue LIKE '%intake'")
+            ]
         with closing(sqlite3.connect(self._data / "bridge.sqlite3")) as facts:
             stored = {row[0] for row in facts.execute("SELECT webhook_id FROM webhooks")}
         return stored | {json.loads(payload["body"])["data"]["webhook_id"] for payload in payloads}
@@ -121,7 +123,9 @@ def _variables(folder: Path) -> dict[str, str]:
     config = folder / "config"
     shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     with (config / "sources.toml").open("a") as file:
-        file.write(_SOURCES.format(name="short", secret="SHORT_SECRET") + _SOURCES.format(name="keyless", secret="NO_SECRET"))
+        file.write(
+            _SOURCES.format(name="short", secret="SHORT_SECRET") + _SOURCES.format(name="keyless", secret="NO_SECRET")
+        )
     next_key, short = (base64.b64encode(key).decode() for key in (NEXT_KEY, SHORT_KEY))
     return {
         "BRIDGE_CONFIG_DIR": str(config),

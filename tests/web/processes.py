@@ -94,7 +94,9 @@ def read_reply(client: socket.socket, method: str = "") -> Reply:
 
 def head(method: str, path: str, *lines: str) -> bytes:
     """Return a request's first lines."""
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: bridge", "Connection: close", *lines, "", ""]).encode("latin-1")
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: bridge", "Connection: close", *lines, "", ""]).encode(
+        "latin-1"
+    )
 
 
 def ask(port: int, method: str, path: str, *lines: str) -> Reply:

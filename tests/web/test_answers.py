@@ -89,14 +89,19 @@ def test_api_walks_a_report_from_acknowledged_to_closed_and_open_again(office: O
         ("explode", {}, 404),
     ],
 )
-def test_move_that_is_not_allowed_changes_nothing(office: Office, move: str, body: dict[str, object], status: int) -> None:
+def test_move_that_is_not_allowed_changes_nothing(
+    office: Office, move: str, body: dict[str, object], status: int
+) -> None:
     ticket = office.new_report()
     api(office, "ani", "POST", f"/reports/{ticket}/acknowledge")
     assert_problem(api(office, "ani", "POST", f"/reports/{ticket}/moves/{move}", json=body), status)
     assert office.report(ticket).status is Status.ACKNOWLEDGED
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"[1]", b'"text"', b"1", b"null", b"\xff", b'{"outcome": []}', b'{"outcome": {}}', b'{"missing": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b"[1]", b'"text"', b"1", b"null", b"\xff", b'{"outcome": []}', b'{"outcome": {}}', b'{"missing": 1}'],
+)
 def test_body_that_makes_no_sense_is_a_problem_and_no_fault_of_ours(office: Office, body: bytes) -> None:
     ticket = office.new_report()
     api(office, "ani", "POST", f"/reports/{ticket}/acknowledge")
@@ -206,7 +211,9 @@ def test_language_is_kept_over_pages_and_log_in(office: Office) -> None:
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/desk/nothing", "/desk/reports/0000-0000-0000", "/a/x", "/static/nothing.css", "/track/a/b"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/desk/nothing", "/desk/reports/0000-0000-0000", "/a/x", "/static/nothing.css", "/track/a/b"]
+)
 def test_missing_page_says_so_in_words(office: Office, path: str) -> None:
     answer = office.inside("adi").get(path)
     assert (answer.status_code, answer.mimetype) == (404, "text/html")

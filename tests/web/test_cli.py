@@ -26,7 +26,9 @@ from tests.web.office import CANARIES, Office
 from tests.web.processes import ROOT, SECRET, report
 
 
-def commands(group: click.Command = cli, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(
+    group: click.Command = cli, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Yield every command with the words that lead to it."""
     if isinstance(group, click.Group):
         for name, command in group.commands.items():
@@ -61,7 +63,9 @@ class Desk:
         """Run a command as the shell would, with nothing around it."""
         command = [str(Path(sys.executable).with_name("bridge")), *words]
         environment = {"PATH": "/usr/bin", "LANG": "C.UTF-8", **self.environment, **variables}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60, cwd="/")
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=60, cwd="/"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +144,14 @@ def test_bad_settings_are_told_all_at_once(desk: Desk) -> None:
 
 def test_move_that_is_not_allowed_is_exit_code_1_and_says_what_is(desk: Desk) -> None:
     ticket = desk.office.new_report()
-    assert_refused(desk.really_run("reports", "move", ticket, "register"), "a report that is received can only: acknowledge")
+    assert_refused(
+        desk.really_run("reports", "move", ticket, "register"), "a report that is received can only: acknowledge"
+    )
 
 
-@pytest.mark.parametrize("words", ["reports ack {} --person nobody", "people absent nobody", "people remove nobody", "people token nobody"])
+@pytest.mark.parametrize(
+    "words", ["reports ack {} --person nobody", "people absent nobody", "people remove nobody", "people token nobody"]
+)
 def test_unknown_person_is_refused(desk: Desk, words: str) -> None:
     result = desk.run(*words.format(desk.office.new_report()).split())
     assert result.exit_code == 1
@@ -183,7 +191,9 @@ def test_changed_row_of_the_log_is_found_by_verify(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     assert "The chain is whole: 5 rows" in desk.run("escalations", "verify").output
     with desk.office.service.database.write() as connection:
-        for (trigger,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        for (trigger,) in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
             connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
         connection.exec_driver_sql("UPDATE escalations SET told = '[]' WHERE level = 2")
     broken = desk.run("escalations", "verify")
@@ -193,7 +203,14 @@ def test_changed_row_of_the_log_is_found_by_verify(tmp_path: Path) -> None:
 
 def test_what_is_set_aside_is_listed_with_its_keys_and_shown_whole(desk: Desk) -> None:
     body = b'{"type": "report.submitted"} \xff'
-    row = {"source": "qlue", "webhook_id": "msg_x", "sha256": "0" * 64, "why": "invalid", "reasons": ["data: Missing"], "body": body}
+    row = {
+        "source": "qlue",
+        "webhook_id": "msg_x",
+        "sha256": "0" * 64,
+        "why": "invalid",
+        "reasons": ["data: Missing"],
+        "body": body,
+    }
     database = desk.office.service.database
     with database.write() as connection:
         put_aside(database, connection, [row | {"received_at": database.now(connection)}])
@@ -250,7 +267,9 @@ def test_person_is_added_changed_and_let_go(desk: Desk) -> None:
     assert desk.run(*words).exit_code == 0
     assert desk.run(*words, "--email", "rina@bpsk.example").exit_code == 0
     rina = [person for person in desk.rows("people", "list") if person["person_id"] == "rina"]
-    assert [(r["name"], r["email"], r["present"], r["open_reports"]) for r in rina] == [("Rina", "rina@bpsk.example", True, 0)]
+    assert [(r["name"], r["email"], r["present"], r["open_reports"]) for r in rina] == [
+        ("Rina", "rina@bpsk.example", True, 0)
+    ]
     assert "password_hash" not in rina[0]
     assert desk.run("people", "remove", "rina").exit_code == 0
     assert "rina" not in {person["person_id"] for person in desk.rows("people", "list")}
@@ -267,7 +286,11 @@ def test_absence_says_from_when_until_when_and_is_taken_back(desk: Desk) -> None
     assert not present()
     assert desk.run("people", "absent", "budi", "--back").exit_code == 0
     assert present()
-    for wrong in (["--until", "2020-01-01"], ["--from", "2030-02-02", "--until", "2030-02-01"], ["--until", "tomorrow"]):
+    for wrong in (
+        ["--until", "2020-01-01"],
+        ["--from", "2030-02-02", "--until", "2030-02-01"],
+        ["--until", "tomorrow"],
+    ):
         assert desk.run("people", "absent", "budi", *wrong).exit_code == 1
     assert present()
 
@@ -283,7 +306,9 @@ def test_password_lets_in_and_short_ones_are_refused(desk: Desk) -> None:
 def test_token_opens_the_api_and_the_one_before_no_longer_does(desk: Desk) -> None:
     tokens = [desk.run("people", "token", "kartika").output.strip() for _ in range(2)]
     client = desk.office.visitor().client
-    statuses = [client.get("/api/v1/reports", headers={"Authorization": f"Bearer {token}"}).status_code for token in tokens]
+    statuses = [
+        client.get("/api/v1/reports", headers={"Authorization": f"Bearer {token}"}).status_code for token in tokens
+    ]
     assert statuses == [401, 200]
 
 
@@ -322,7 +347,9 @@ def test_config_check_lists_all_faults_of_all_files_with_their_places(desk: Desk
     (tmp_path / "calendars/jakarta.toml").write_text('zone = "Mars"\nhours = {}\n')
     (tmp_path / "sources.toml").write_text('[qlue]\nname = "Qlue"\nscheme = "none"\n')
     (tmp_path / "offices.toml").write_text('[bpsk-dki]\nname = "BPSK"\ncalendar = "bandung"\nphoen = "1"\n')
-    (tmp_path / "policies.toml").write_text('[default.acknowledge]\nspan = "four hours"\nladder = []\n[default.tea]\nspan = "1 hour"\n')
+    (tmp_path / "policies.toml").write_text(
+        '[default.acknowledge]\nspan = "four hours"\nladder = []\n[default.tea]\nspan = "1 hour"\n'
+    )
     (tmp_path / "routing.toml").write_text('[[rule]]\nname = "x"\noffice = "bpsk-dki"\nwhen = {colour = ["red"]}\n')
     done = desk.really_run("config", "check", BRIDGE_CONFIG_DIR=str(tmp_path))
     for place in (
@@ -349,7 +376,14 @@ def test_doctor_names_each_fault_and_what_to_do(desk: Desk, tmp_path: Path) -> N
     smtp = f"smtp://127.0.0.1:{free_port()}"
     result = desk.run("doctor", BRIDGE_DATA_DIR=str(tmp_path), QLUE_WEBHOOK_SECRET="", BRIDGE_SMTP_URL=smtp)
     assert result.exit_code == 1
-    for said in ("FAIL configuration", "FAIL database", "run: bridge migrate", "FAIL mail", "check BRIDGE_SMTP_URL", "ok   queue"):
+    for said in (
+        "FAIL configuration",
+        "FAIL database",
+        "run: bridge migrate",
+        "FAIL mail",
+        "check BRIDGE_SMTP_URL",
+        "ok   queue",
+    ):
         assert said in result.output
     late = desk.run("doctor").output
     assert "start: bridge work watch_clocks" in late

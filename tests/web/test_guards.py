@@ -63,7 +63,9 @@ def methods(rule: Rule) -> set[str]:
 def test_every_route_is_public_on_purpose_or_guarded(office: Office) -> None:
     for rule in office.app.url_map.iter_rules():
         guarded = hasattr(office.app.view_functions[rule.endpoint], "needs_roles")
-        assert guarded != (rule.rule in PUBLIC), f"{rule} is {'guarded and' if guarded else 'neither guarded nor'} public"
+        assert guarded != (rule.rule in PUBLIC), (
+            f"{rule} is {'guarded and' if guarded else 'neither guarded nor'} public"
+        )
 
 
 def test_the_table_of_roles_names_every_guarded_route_and_no_other(office: Office) -> None:
@@ -104,7 +106,12 @@ def test_api_asks_for_a_token_and_a_role(office: Office, method: str, route: str
     for name in ("ani", "sekar", "kartika", "darma", "adi"):
         status = client.open(path, method=method, headers=office.token(name)).status_code
         assert (status == 403) == (ROLES[name] not in MAY[method, route]), f"{name} got {status}"
-    for wrong in ({}, {"Authorization": "Bearer nobody"}, {"Authorization": "Basic YW5pOmFuaQ=="}, {"Authorization": "Bearer"}):
+    for wrong in (
+        {},
+        {"Authorization": "Bearer nobody"},
+        {"Authorization": "Basic YW5pOmFuaQ=="},
+        {"Authorization": "Bearer"},
+    ):
         answer = client.open(path, method=method, headers=wrong)
         assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -144,7 +151,14 @@ def test_token_of_another_session_opens_no_form(office: Office) -> None:
 
 def test_right_password_lets_in_and_wrong_ones_do_not(office: Office) -> None:
     office.add_person("lina", Role.OFFICER)
-    for name, password in (("ani", "wrong"), ("ani", ""), ("nobody", PASSWORD), ("lina", ""), ("", ""), ("ani\x00", PASSWORD)):
+    for name, password in (
+        ("ani", "wrong"),
+        ("ani", ""),
+        ("nobody", PASSWORD),
+        ("lina", ""),
+        ("", ""),
+        ("ani\x00", PASSWORD),
+    ):
         visitor = office.visitor()
         answer = visitor.log_in(name, password)
         assert (answer.status_code, "Nama atau kata sandi salah" in answer.text) == (401, True), name
@@ -250,9 +264,17 @@ def test_contacts_are_shown_to_the_assignee_and_the_secretariat_and_masked_for_a
 def test_lists_exports_and_the_api_hold_no_contacts(office: Office) -> None:
     ticket = office.canary_report()
     token = office.token("adi")
-    pages = ["/desk/", "/desk/inbox/rows", "/desk/escalations", "/desk/escalations.csv?warnings=1", "/desk/escalations.json"]
+    pages = [
+        "/desk/",
+        "/desk/inbox/rows",
+        "/desk/escalations",
+        "/desk/escalations.csv?warnings=1",
+        "/desk/escalations.json",
+    ]
     texts = [office.inside("adi").get(path).text for path in pages]
-    texts += [office.visitor().get(path, headers=token).text for path in ("/api/v1/reports", f"/api/v1/reports/{ticket}")]
+    texts += [
+        office.visitor().get(path, headers=token).text for path in ("/api/v1/reports", f"/api/v1/reports/{ticket}")
+    ]
     for text in texts:
         assert not [canary for canary in CANARIES.values() if canary in text]
 

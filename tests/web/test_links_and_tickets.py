@@ -83,7 +83,14 @@ def test_damaged_link_is_not_found_and_shows_nothing(office: Office) -> None:
     ticket = office.new_report()
     link = office.link(ticket, "budi")
     other = "A" if link[-3] != "A" else "B"
-    damaged = [link[:-3] + other + link[-2:], link[:-5], link[:9] + other + link[10:], "/a/x", "/a/" + "x" * 5_000, "/a/.."]
+    damaged = [
+        link[:-3] + other + link[-2:],
+        link[:-5],
+        link[:9] + other + link[10:],
+        "/a/x",
+        "/a/" + "x" * 5_000,
+        "/a/..",
+    ]
     for path in damaged:
         answer = office.visitor().get(path)
         assert answer.status_code == 404, path
@@ -125,7 +132,9 @@ def test_wrong_and_missing_tickets_answer_alike(office: Office) -> None:
     well_formed = ticket_for(b"a key nobody uses here", "qlue", "QL-1")
     last = well_formed[-1]
     misspelt = well_formed[:-1] + CROCKFORD[(CROCKFORD.index(last) + 1) % 32]
-    answers = [visitor.get(f"/track/{text}") for text in (well_formed, misspelt, "x", "'; DROP TABLE reports", "é" * 12)]
+    answers = [
+        visitor.get(f"/track/{text}") for text in (well_formed, misspelt, "x", "'; DROP TABLE reports", "é" * 12)
+    ]
     answers.append(visitor.get("/track/?ticket=nonsense"))
     assert {answer.status_code for answer in answers} == {404}
     assert len({TOKEN.sub("", answer.text) for answer in answers}) == 1
@@ -163,7 +172,13 @@ def test_citizens_page_holds_nothing_personal_in_any_state(office: Office, langu
         pages.append(visitor.get(f"/track/{ticket}").text)
     for page in pages:
         assert not [canary for canary in hidden if canary in page]
-    assert [found for page in pages for found in re.findall('class="status (.+?)"', page)] == ["merah", "kuning", "kuning", "kuning", "hijau"]
+    assert [found for page in pages for found in re.findall('class="status (.+?)"', page)] == [
+        "merah",
+        "kuning",
+        "kuning",
+        "kuning",
+        "hijau",
+    ]
 
 
 def test_citizen_sees_what_is_asked_and_by_when(office: Office) -> None:
@@ -181,7 +196,9 @@ def test_guessing_tickets_is_slowed_down_and_says_how_long(office: Office) -> No
     statuses = [guesser.get(f"/track/guess-{number}").status_code for number in range(40)]
     assert (statuses[0], statuses[-1]) == (404, 429)
     slowed = guesser.get(f"/track/{ticket}")
-    assert (slowed.status_code, int(slowed.headers["Retry-After"]) >= 1) == (429, True), "a right guess looks like a wrong one"
+    assert (slowed.status_code, int(slowed.headers["Retry-After"]) >= 1) == (429, True), (
+        "a right guess looks like a wrong one"
+    )
     assert office.visitor().get(f"/track/{ticket}").status_code == 200
 
 

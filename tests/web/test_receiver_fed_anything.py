@@ -69,7 +69,9 @@ headers = st.fixed_dictionaries(
     {},
     optional={
         "HTTP_WEBHOOK_ID": header_text,
-        "HTTP_WEBHOOK_TIMESTAMP": st.one_of(header_text, st.just(str(int(time.time()))), st.from_regex(r"\d{1,20}", fullmatch=True)),
+        "HTTP_WEBHOOK_TIMESTAMP": st.one_of(
+            header_text, st.just(str(int(time.time()))), st.from_regex(r"\d{1,20}", fullmatch=True)
+        ),
         "HTTP_WEBHOOK_SIGNATURE": signatures,
         "CONTENT_TYPE": st.one_of(header_text, st.just("application/json"), st.just("")),
         "CONTENT_LENGTH": st.one_of(header_text, st.integers(-5, 10**12).map(str)),
@@ -77,12 +79,16 @@ headers = st.fixed_dictionaries(
         "REQUEST_METHOD": st.sampled_from(["POST", "POST", "POST", "GET", "HEAD", "BREW"]),
     },
 )
-names = st.one_of(st.just("qlue"), st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="/"), min_size=1))
+names = st.one_of(
+    st.just("qlue"), st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="/"), min_size=1)
+)
 
 
 @MANY
 @given(environ=headers, body=st.binary(max_size=300), name=names)
-def test_no_stranger_gets_anything_but_a_refusal(way_in: Flask, environ: dict[str, Any], body: bytes, name: str) -> None:
+def test_no_stranger_gets_anything_but_a_refusal(
+    way_in: Flask, environ: dict[str, Any], body: bytes, name: str
+) -> None:
     answer = sent(way_in, body, environ, f"/webhooks/{name}")
     assert answer.status in REFUSALS
     assert SECRET not in answer.text
@@ -106,9 +112,11 @@ fields = st.sampled_from(
     "id title description category reported_at language reporter business amount_idr location attachments".split()
 )
 nearly_reports = st.builds(
-    lambda data, **parts: json.dumps(json.loads(event(data={"id": "QL-1", "title": "a", "description": "b"} | data)) | parts),
+    lambda data, **parts: json.dumps(
+        json.loads(event(data={"id": "QL-1", "title": "a", "description": "b"} | data)) | parts
+    ),
     st.dictionaries(fields, json_values, max_size=4),
-    **{"type": st.sampled_from(["report.submitted", "report.amended", "report.withdrawn"])},
+    type=st.sampled_from(["report.submitted", "report.amended", "report.withdrawn"]),
 ).map(str.encode)
 
 
@@ -135,7 +143,9 @@ def test_everything_that_is_nearly_a_report_is_taken(way_in: Flask, body: bytes)
 
 @MANY
 @given(body=st.binary(min_size=1, max_size=200), flip=st.integers(min_value=0), header=st.sampled_from(SIGNED))
-def test_one_changed_character_anywhere_makes_it_a_strangers(way_in: Flask, body: bytes, flip: int, header: str) -> None:
+def test_one_changed_character_anywhere_makes_it_a_strangers(
+    way_in: Flask, body: bytes, flip: int, header: str
+) -> None:
     environ = authentic(body)
     if header == "body":
         at = flip % len(body)
