@@ -85,7 +85,14 @@ class WatchClocks:
                 fired += changes.escalations
             write(self._database, connection, batch)
         for escalation in fired:
-            log.info("escalated", ticket=escalation.ticket, kind=escalation.kind, level=escalation.level, did=escalation.did, late_s=round(escalation.lateness_s, 1))  # fmt: skip
+            log.info(
+                "escalated",
+                ticket=escalation.ticket,
+                kind=escalation.kind,
+                level=escalation.level,
+                did=escalation.did,
+                late_s=round(escalation.lateness_s, 1),
+            )
         return len(fired)
 
     def _fired(self, step: "_Step", desk: Desk, *, careful: bool) -> Changes:
