@@ -74,6 +74,13 @@ def test_nesting_is_read_to_the_limit_and_not_a_level_further(opened: str) -> No
         loads(nested(MOST_LEVELS + levels))
 
 
+def test_nesting_beside_other_nesting_is_measured_not_counted() -> None:
+    inner = "[" * (MOST_LEVELS - 1) + "]" * (MOST_LEVELS - 1)
+    assert loads(f"[{inner}, {inner}]".encode())
+    with pytest.raises(NotJson, match="more than 32 levels"):
+        loads(f"[[{inner}], {inner}]".encode())
+
+
 @pytest.mark.parametrize("deep", [1000, 100_000])
 def test_nesting_that_would_exhaust_the_stack_is_refused_the_same_way(deep: int) -> None:
     with pytest.raises(NotJson, match="more than 32 levels"):
