@@ -24,6 +24,7 @@ def test_broker_and_database_killed_under_load_lose_nothing_and_tell_nothing_twi
     for server in (rabbitmq, postgres, rabbitmq):
         before = len(sent.accepted)
         server.kill()
+        sent.kills += 1
         server.start()
         stormy_full.wait_ready()
         eventually(lambda before=before: len(sent.accepted) >= before + 5, 60, "reports after the fault")  # type: ignore[misc]
