@@ -111,6 +111,8 @@ class PikaPublisher:
         with self._asking:
             self._drain_asked = False
             self._connection = connection
+            if self._closing.is_set():  # told so when there was nothing to close yet
+                connection.ioloop.add_callback_threadsafe(functools.partial(self._close_connection, connection))
         connection.ioloop.start()
         self._channel = None
         with self._asking:
@@ -239,7 +241,8 @@ class PikaPublisher:
 
     @staticmethod
     def _close_connection(connection: SelectConnection) -> None:
-        if connection.is_open:
-            connection.close()
-        else:
+        # Also one that is still opening: stopping its loop alone would leave its socket open.
+        if connection.is_closing or connection.is_closed:
             connection.ioloop.stop()
+        else:
+            connection.close()

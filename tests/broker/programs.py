@@ -9,6 +9,7 @@ import time
 from itertools import count
 from pathlib import Path
 
+from bridge import logs
 from bridge.broker.embedded import QueueStore
 from bridge.broker.publisher import NotDurable, open_publisher
 from tests.broker.queues import Broker, names_in, webhook
@@ -105,4 +106,5 @@ def open_queue(url: str) -> None:
 PROGRAMS = {work.__name__: work for work in (hold, work_off, die_holding, publish, publish_until_full, open_queue)}
 
 if __name__ == "__main__":
+    logs.configure("text")  # to standard error: what is said on the output is counted
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -11,6 +11,8 @@ from tests.running import Running
 
 #: How long reports are sent while processes are killed, in seconds.
 STORM_S = 45.0
+pytestmark = pytest.mark.timeout(900)  # a storm, and then the rest of every ladder
+
 REPORTS = 240
 
 

@@ -9,6 +9,8 @@ from tests.faults.counting import Sent, check, counted, gather, send, settle
 from tests.running import Running
 from tests.servers import PostgreSQL, RabbitMQ, eventually
 
+pytestmark = pytest.mark.timeout(900)  # a storm, and then the rest of every ladder
+
 REPORTS = 80
 
 
