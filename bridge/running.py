@@ -82,7 +82,16 @@ def serve(app: Flask, host: str, port: int, crew: Crew) -> None:
     from waitress import create_server
 
     try:
-        server = create_server(app, host=host, port=port, threads=16, ident=None, max_request_body_size=1024 * 1024)
+        server = create_server(
+            app,
+            host=host,
+            port=port,
+            threads=16,
+            ident=None,
+            max_request_body_size=1024 * 1024,
+            # What a front says about addresses is judged in one place: create_app believes as many as are configured.
+            clear_untrusted_proxy_headers=False,
+        )
     except OSError as error:
         raise CannotListen(f"cannot listen on {host}:{port}: {error}; set BRIDGE_LISTEN") from error
     crew.add(f"web-{port}", server.run)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 HERE = Path(__file__).parent
 
@@ -189,7 +189,7 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(
         # SQLAlchemy 2.1 reads postgresql:// as psycopg 3, but earlier ones did not: be explicit.
         database_url=database_url.replace("postgresql://", "postgresql+psycopg://", 1),
-        broker_url=broker_url,
+        broker_url=_one_vhost(broker_url),
         data_dir=data_dir,
         config_dir=Path(env.text("BRIDGE_CONFIG_DIR", str(HERE))).absolute(),
         listen_host=host,
@@ -207,6 +207,14 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
     if env.faults:
         raise BadSettings(env.faults)
     return settings
+
+
+def _one_vhost(url: str) -> str:
+    """Return an AMQP URL whose virtual host both clients read alike: `amqp://host//` is "/" to kombu, "" to pika."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("amqp", "amqps") or not parts.path.startswith("//"):
+        return url
+    return parts._replace(path="/" + quote(unquote(parts.path[1:]), safe="")).geturl()
 
 
 def _listen(env: Environment) -> tuple[str, int]:

@@ -39,6 +39,8 @@ class TryLater(Exception):
 
 #: Errors of the world around us, never of a message.
 PASSING = (TryLater, DatabaseAway, Conflict, NotDurable)
+#: A conflict passes when the other transaction has ended. After so many in a row there is no other: it is the message.
+MOST_CONFLICTS = 6
 
 
 class Step(Protocol):
@@ -112,7 +114,7 @@ class QueueWorker:
     def _read(self, raw: Any) -> dict[str, Any] | None:
         try:
             return load_message(json.loads(raw.body))
-        except (ValueError, ValidationError) as error:
+        except (ValueError, TypeError, RecursionError, ValidationError) as error:
             log.error("message_unreadable", message_id=raw.properties.get("message_id"), error=str(error))
             raw.reject(requeue=False)
             return None
@@ -123,7 +125,7 @@ class QueueWorker:
         except _Stopped:
             for raw, _ in batch:
                 raw.requeue()
-        except Exception:
+        except Exception as error:
             if len(batch) > 1:
                 # One of them is poison: find it by halving, so that the others go on.
                 half = len(batch) // 2
@@ -132,7 +134,7 @@ class QueueWorker:
                 return
             raw, message = batch[0]
             log.exception("message_failed", message_id=message["id"], type=message["type"])
-            raw.requeue()
+            raw.reject(requeue=not isinstance(error, Conflict))
         else:
             for raw, _ in batch:
                 raw.ack()
@@ -142,6 +144,8 @@ class QueueWorker:
         retrying = Retrying(
             wait=wait,
             retry=retry_if_exception_type(PASSING),
+            stop=_is_hopeless,
+            reraise=True,
             sleep=lambda seconds: self._rest(seconds, connection),
             before_sleep=lambda state: log.warning("step_waits", step=type(self._step).__name__, **_why(state)),
         )
@@ -203,6 +207,11 @@ def keep_trying(
         sleep=sleep_using_event(stop),
     )
     retrying(work)
+
+
+def _is_hopeless(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return isinstance(error, Conflict) and state.attempt_number >= MOST_CONFLICTS
 
 
 def _why(state: RetryCallState) -> dict[str, str]:

@@ -1,15 +1,17 @@
 """A message in the queue is worked on until somebody says that it is done, whoever dies meanwhile."""
 
 import json
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 
 import pytest
 from kombu.entity import Queue
 
-from bridge.broker.embedded import QueueStore
+from bridge.broker.embedded import LEASE_S, QueueStore
 from bridge.broker.topology import DELIVERY_LIMIT, ROUTES, connect
 from tests.broker.queues import CALLBACKS, INTAKE, LIMIT_S, NOTICES, Broker, Process, names_in, notice, webhook
 from tests.servers import eventually
@@ -156,11 +158,10 @@ def test_message_reaches_a_waiting_consumer_in_less_than_fifty_milliseconds(brok
 def test_several_queues_can_be_looked_into_over_one_channel(broker: Broker) -> None:
     broker.put(notice(1))
     with connect(broker.url) as connection, connection.channel() as channel:
-        looked = {name: Queue(name, channel=channel) for name in (INTAKE, CALLBACKS, NOTICES)}
-        found = {
-            name: eventually(lambda q=queue, n=name: q.get() or n != NOTICES, LIMIT_S) for name, queue in looked.items()
-        }
-        assert names_in(found[NOTICES].body) == ["1"]
+        assert Queue(INTAKE, channel=channel).get() is None
+        assert Queue(CALLBACKS, channel=channel).get() is None
+        found = eventually(Queue(NOTICES, channel=channel).get, LIMIT_S)
+        assert names_in(found.body) == ["1"]
 
 
 def test_declaring_again_changes_and_loses_nothing(broker: Broker) -> None:
@@ -187,6 +188,25 @@ def test_four_processes_that_make_the_embedded_queue_at_once_all_get_through(emb
         process.rest()
     assert [process.code for process in processes] == [0] * 4
     assert Broker(embedded_url).depth(INTAKE) == 4
+
+
+def test_message_a_living_consumer_keeps_too_long_goes_to_another_and_a_late_ack_harms_nobody(
+    embedded_url: str,
+) -> None:
+    broker = Broker(embedded_url)
+    broker.put(webhook("w1"), webhook("w2"))
+    with broker.taking(INTAKE, prefetch=1) as slow, broker.taking(INTAKE, prefetch=2) as other:
+        (kept,) = slow.wait_for(1)
+        other.wait_for(1)
+        assert other.nothing_more()
+        with closing(sqlite3.connect(embedded_url.removeprefix("embedded://"), timeout=30)) as file, file:
+            file.execute("UPDATE messages SET taken_at = taken_at - ? WHERE id = ?", (LEASE_S + 1, kept.delivery_tag))
+        other.wait_for(2)
+        assert sorted(other.names()) == ["w1", "w2"]
+        kept.ack()
+        for message in other.messages:
+            message.ack()
+    assert broker.depth(INTAKE) == 0
 
 
 def test_file_of_a_dead_owner_is_taken_away(embedded_url: str) -> None:

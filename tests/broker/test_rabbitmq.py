@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_full_queue_is_no_success_and_nothing_confirmed_is_dropped(
     rabbitmq.evaluate(
         f'rabbit_policy:set(<<"{name}">>, <<"small">>, <<"bridge.notices">>, {limit}, 0, <<"queues">>, <<"tests">>)'
     )
-    confirmed, refused = [0], []
+    confirmed, refused = [0], list[int]()
     while len(refused) < 5:
         number = len(confirmed) + len(refused)
         assert number < 200, "it never gets full"
@@ -88,7 +89,7 @@ def test_frozen_broker_fails_in_time_and_publishing_goes_on_by_itself_when_it_th
 ) -> None:
     rabbitmq.freeze()
     started = time.monotonic()
-    results = at_once([lambda n=number: publisher.publish([notice(n)], timeout_s=1) for number in range(1, 21)])
+    results = at_once([partial(publisher.publish, [notice(number)], timeout_s=1) for number in range(1, 21)])
     took_s = time.monotonic() - started
     healthy = publisher.healthy
     rabbitmq.thaw()

@@ -1,5 +1,6 @@
 """The two doors: whole or not at all, one consistent view, and errors by our own names."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,16 @@ def test_only_new_rows_are_inserted(database: Database) -> None:
         database.insert_new(connection, table, rows)
         database.insert_new(connection, table, [])
     with database.read() as connection:
-        rows = connection.execute(sa.select(table.c.worker, table.c.step).order_by(table.c.worker))
-        assert [tuple(row) for row in rows] == [("one", "take_in"), ("two", "other")]
+        found = connection.execute(sa.select(table.c.worker, table.c.step).order_by(table.c.worker))
+        assert [tuple(row) for row in found] == [("one", "take_in"), ("two", "other")]
 
 
 def test_many_writers_wait_for_each_other_and_all_get_through(database: Database) -> None:
-    together(*(lambda n=number: [_seen(database, f"{n}-{turn}") for turn in range(10)] for number in range(8)))
+    def write_ten(number: int) -> None:
+        for turn in range(10):
+            _seen(database, f"{number}-{turn}")
+
+    together(*(partial(write_ten, number) for number in range(8)))
     assert len(_names(database)) == 80
 
 

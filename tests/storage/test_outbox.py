@@ -173,7 +173,7 @@ def test_relay_sends_what_is_written_while_it_waits(office: Office) -> None:
     thread.start()
     for number in range(5):
         _enqueue(office, f"n{number}")
-        eventually(lambda n=number: len(broker.taken) > n, LIMIT_S)
+        eventually(lambda n=number: len(broker.taken) > n, LIMIT_S)  # type: ignore[misc]
     stop.set()
     thread.result()
     relay.close()

@@ -8,10 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.reports.states import Outcome, Status
+from bridge.reports.tickets import ticket_for
 from bridge.storage import people
+from bridge.storage.database import Conflict
 from bridge.storage.tables import metadata
 from tests.storage.crashes import together
-from tests.storage.office import SOURCE, Office, body, id_of, one_message, webhook
+from tests.storage.office import SOURCE, TICKET_KEY, Office, body, id_of, one_message, webhook
 
 #: What a city may send that is authentic and no report.
 NOT_REPORTS = {
@@ -152,6 +154,16 @@ def test_second_submission_under_another_webhook_id_amends_and_is_no_second_repo
     office.receive("Q-1", webhook_id="msg-2", title="baru", at="2026-11-23T11:00:00+07:00")
     assert (len(office.rows("reports")), office.report(ticket).title) == (1, "baru")
     assert [d["event"] for d in office.rows("deliveries", event="amended")] == ["amended"]
+
+
+def test_two_reports_never_share_a_ticket(office: Office) -> None:
+    office.receive("Q-1")
+    office.set("reports", {"ticket": ticket_for(TICKET_KEY, SOURCE, "Q-2")}, external_id="Q-1")
+    before = office.snapshot()
+    with pytest.raises(Conflict):
+        office.take_in.handle([webhook(body("Q-2"), "msg-2")])
+    assert office.snapshot() == before
+    assert office.report(ticket_for(TICKET_KEY, SOURCE, "Q-2")).external_id == "Q-1"
 
 
 def test_amendment_and_withdrawal_before_the_submission_wait_for_it(office: Office) -> None:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,7 @@ def test_death_between_any_two_statements_loses_no_notice(office: Office, notify
         number += 1
         office.receive(f"Q-{number}")
         messages = _due(office, "notice")
-        died = killed_before(office.database, number, lambda m=messages: notify.handle(m))
+        died = killed_before(office.database, number, partial(notify.handle, messages))
         notify.handle(messages)
         office.pass_time(LEASE_S + 2)
         notify.handle(_due(office, "notice"))

@@ -4,6 +4,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bridge.reports.clocks import Kind
@@ -31,7 +32,7 @@ def test_four_watchers_and_three_ackers_never_escalate_after_an_ack_nor_out_of_o
     stop = threading.Event()
     watchers = [Working(lambda: _watch(office, stop)) for _ in range(4)]
     shares = [random.sample(tickets[n:ACKNOWLEDGED:3], ACKNOWLEDGED // 3) for n in range(3)]
-    ackers = [Working(lambda share=share: _acknowledge(office, share)) for share in shares]
+    ackers = [Working(partial(_acknowledge, office, share)) for share in shares]
     for thread in (*watchers, *ackers):
         thread.start()
     after_ack = {ticket: count for acker in ackers for ticket, count in acker.result().items()}

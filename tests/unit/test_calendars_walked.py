@@ -13,7 +13,7 @@ from tests.unit.given import MONDAY, a_calendar
 from tests.unit.walked import WALKED_DAYS, Walked, instants, walk, walked_calendars
 
 thorough = settings(max_examples=40, deadline=None)
-MOMENT = timedelta(microseconds=1)
+MINUTE, MOMENT = timedelta(minutes=1), timedelta(microseconds=1)
 
 
 @st.composite
@@ -23,7 +23,8 @@ def spans_of_work(draw: st.DrawFn, *, whole_minutes: bool) -> tuple[Walked, date
     start = draw(instants(walked, whole_minutes=whole_minutes))
     left = walked.elapsed(start.astimezone(UTC), datetime.max.replace(tzinfo=UTC))
     assume(left > 1)
-    minutes = draw(st.integers(0, left - 1))
+    closings = [count for count in walked.closings(start) if count < left]
+    minutes = draw(st.integers(0, left - 1) | (st.sampled_from(closings) if closings else st.nothing()))
     return walked, start, minutes * 60 - (0 if whole_minutes or not minutes else draw(st.integers(0, 59)))
 
 
@@ -57,12 +58,13 @@ def test_ends_of_working_days_agree_with_walking_every_minute(walked: Walked, da
 @given(walked_calendars())
 @thorough
 def test_open_minutes_agree_with_walking_every_minute(walked: Walked) -> None:
+    days = [walked.first_on + timedelta(days=offset) for offset in range(WALKED_DAYS)]
+    spans = [span for day in days for span in walked.calendar.spans_on(day)]
+    listed = [opens + timedelta(minutes=n) for opens, closes in spans for n in range((closes - opens) // MINUTE)]
+    assert listed == list(walked.minutes)
+    edges = {at + by for span in spans for at in span for by in (-MINUTE, timedelta(), MINUTE)}
+    inside = [at for at in edges if walked.calendar.local(at).date() in days]
     opened = set(walked.minutes)
-    edges = {minute + timedelta(minutes=by) for minute in opened for by in (-1, 0, 1)}
-    changes = {at for at in edges if (at in opened) is not (at + timedelta(minutes=1) in opened)}
-    around = {at + timedelta(minutes=by) for at in changes for by in (0, 1)}
-    last_on = walked.first_on + timedelta(days=WALKED_DAYS)
-    inside = [at for at in around if walked.first_on <= walked.calendar.local(at).date() < last_on]
     assert [at for at in inside if walked.calendar.is_open(at) is not (at in opened)] == []
 
 

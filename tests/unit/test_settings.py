@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pika
 import pytest
+from kombu.connection import Connection
 
 from config.settings import SETTINGS, BadSettings, Environment, Settings, read_settings
 
@@ -192,3 +194,12 @@ def test_every_setting_that_is_read_is_in_the_table_and_the_other_way_round(tmp_
 def test_empty_variable_means_the_same_as_none(tmp_path: Path) -> None:
     assert Environment({"X": "", "X_FILE": ""}).text("X", "default") == "default"
     assert read(tmp_path, LOG="", SMTP_URL="").log == "text"
+
+
+@pytest.mark.parametrize("path", ["//", "/%2F", "//sub", "/bridge", ""])
+def test_both_amqp_clients_read_the_same_virtual_host(path: str) -> None:
+    given = {"BRIDGE_BROKER_URL": f"amqp://h{path}", "BRIDGE_SECRET_KEY": "s" * 32, "BRIDGE_TICKET_KEY": "t" * 32}
+
+    url = read_settings(given).broker_url
+
+    assert pika.URLParameters(url).virtual_host == Connection(url).virtual_host

@@ -5,23 +5,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
 from bridge.reports.calendars import Hours, Period, WorkingCalendar
 
-ZONES = (
-    "Asia/Jakarta",
-    "Europe/Amsterdam",
-    "America/New_York",
-    "Australia/Lord_Howe",  # half an hour of summer time
-    "America/Santiago",  # changes at midnight: some days have no 00.00
+#: A zone and a day to walk from: ordinary ones, and those just before clocks go forward or back.
+SCENES = (
+    ("Asia/Jakarta", date(2026, 11, 19)),
+    ("Asia/Jakarta", date(2028, 2, 27)),
+    ("Europe/Amsterdam", date(2026, 3, 26)),
+    ("Europe/Amsterdam", date(2026, 10, 22)),
+    ("America/New_York", date(2026, 3, 5)),
+    ("America/New_York", date(2026, 10, 29)),
+    ("Australia/Lord_Howe", date(2026, 10, 1)),  # half an hour of summer time
+    ("Australia/Lord_Howe", date(2026, 4, 2)),
+    ("America/Santiago", date(2026, 9, 3)),  # changes at midnight: a day without 00.00
+    ("America/Santiago", date(2026, 4, 2)),
 )
-#: Ordinary days, and days just before clocks change in one of the zones.
-FIRST_DAYS = tuple(map(date.fromisoformat, (
-    "2026-03-05", "2026-03-26", "2026-04-02", "2026-09-03", "2026-10-29", "2028-02-27"
-)))  # fmt: skip
 WALKED_DAYS = 8
 _MINUTE = timedelta(minutes=1)
 
@@ -40,6 +43,11 @@ class Walked:
         if len(following) < max(1, minutes):
             return None
         return following[minutes - 1] + _MINUTE if minutes else following[0]
+
+    def closings(self, start: datetime) -> list[int]:
+        """After how many open minutes the office closes: the numbers at which a mistake by one would show."""
+        following = self.minutes[bisect_left(self.minutes, start) :]
+        return [count for count, (now, then) in enumerate(pairwise(following), start=1) if then - now > _MINUTE]
 
     def elapsed(self, start: datetime, end: datetime) -> int:
         """The number of open minutes between two whole minutes."""
@@ -102,6 +110,7 @@ _day_hours = st.one_of(
     st.just(()),
     st.just(((0, 1440),)),
     st.just(((540, 720), (720, 1020))),
+    st.just(((0, 150), (165, 300))),  # at work in the hour that clocks skip or repeat
     st.lists(st.integers(0, 1440), max_size=6, unique=True).map(_stretches),
 )
 #: A week made of few kinds of days, as real ones are.
@@ -115,14 +124,14 @@ _weeks = st.builds(
 @st.composite
 def walked_calendars(draw: st.DrawFn) -> Walked:
     """Random calendars, walked: zones, several stretches a day, days off, sometimes a period with other hours."""
-    first_on = draw(st.sampled_from(FIRST_DAYS))
+    zone, first_on = draw(st.sampled_from(SCENES))
     days = [first_on + timedelta(days=offset) for offset in range(WALKED_DAYS)]
     days_off = {day: "off" for day in draw(st.sets(st.sampled_from(days), max_size=3))}
     periods: tuple[Period, ...] = ()
     if draw(st.booleans()):
         begin, end = sorted((draw(st.sampled_from(days)), draw(st.sampled_from(days))))
         periods = (Period(begin, end, draw(_weeks)),)
-    calendar = WorkingCalendar("any", "any@1", draw(st.sampled_from(ZONES)), draw(_weeks), days_off, periods)
+    calendar = WorkingCalendar("any", "any@1", zone, draw(_weeks), days_off, periods)
     return walk(calendar, first_on)
 
 
@@ -131,4 +140,5 @@ def instants(walked: Walked, *, whole_minutes: bool = True) -> st.SearchStrategy
     midnight = datetime.combine(walked.first_on, datetime.min.time(), UTC) + timedelta(days=1)
     seconds = st.integers(0, (WALKED_DAYS - 4) * 86_400)
     at = seconds.map(lambda s: midnight + timedelta(seconds=s - s % 60 if whole_minutes else s))
-    return st.builds(lambda instant, zone: instant.astimezone(ZoneInfo(zone)), at, st.sampled_from(("UTC", *ZONES)))
+    zones = st.sampled_from(("UTC", *sorted({zone for zone, _ in SCENES})))
+    return st.builds(lambda instant, zone: instant.astimezone(ZoneInfo(zone)), at, zones)

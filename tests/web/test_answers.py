@@ -252,6 +252,7 @@ def test_without_its_database_everything_says_503_and_when_to_come_back(tmp_path
     answers.append(visitor.get("/api/v1/reports", headers={"Authorization": "Bearer x"}))
     for answer in answers:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert "127.0.0.1" not in answer.text
     assert_problem(answers[-1], 503)
     answers.append(visitor.get("/readyz"))
     assert {answer.status_code for answer in answers} == {503}

@@ -62,7 +62,7 @@ class Desk:
     def really_run(self, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         """Run a command as the shell would, with nothing around it."""
         command = [str(Path(sys.executable).with_name("bridge")), *words]
-        environment = {"PATH": "/usr/bin", "LANG": "C.UTF-8", **self.environment, **variables}
+        environment = {"PATH": "/usr/bin", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), **self.environment, **variables}
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=60, cwd="/"
         )
@@ -364,6 +364,13 @@ def test_config_check_lists_all_faults_of_all_files_with_their_places(desk: Desk
     ):
         assert place in done.stderr
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+def test_config_check_of_an_empty_folder_names_every_missing_file(desk: Desk, tmp_path: Path) -> None:
+    done = desk.really_run("config", "check", BRIDGE_CONFIG_DIR=str(tmp_path))
+    assert_refused(done, f"missing from {tmp_path}; copy the shipped one and edit it")
+    for file in ("sources.toml", "offices.toml", "policies.toml", "routing.toml"):
+        assert f"{file}: missing" in done.stderr
 
 
 def test_config_check_of_the_shipped_files_is_good_and_notes_missing_keys(desk: Desk) -> None:
