@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import CityReceiver, Mail, PostgreSQL, RabbitMQ, new_folder
+
+# How long an example takes says how busy the machine is, not whether we are right.
+settings.register_profile("jembatan", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("jembatan")
 
 
 @dataclass(frozen=True)
