@@ -99,7 +99,7 @@ def test_later_start_or_more_work_never_ends_earlier(case: tuple[Walked, datetim
 
 @given(spans_of_work(whole_minutes=False), st.integers(0, 2))
 @thorough
-def test_results_lie_in_working_time_and_never_on_a_day_off(case: tuple[Walked, datetime, int], days: int) -> None:
+def test_results_lie_in_working_time_never_on_days_off(case: tuple[Walked, datetime, int], days: int) -> None:
     walked, start, seconds = case
     calendar = walked.calendar
     results = [calendar.add(start, seconds)]

@@ -160,7 +160,7 @@ def test_link_with_such_a_character_is_refused_too(character: str) -> None:
     assert [line.split(":")[0] for line in told] == ["data.attachments.0.url"] * len(told)
 
 
-def test_every_fault_is_told_at_once_not_the_first_one_only() -> None:
+def test_every_fault_is_told_at_once_not_only_the_first() -> None:
     told = problems(event("data", {"id": "", "title": "T", "reporter": {"domicile": "x"}, "amount_idr": -1}))
     places = {line.split(":")[0] for line in told}
     assert places == {"data.id", "data.reporter.domicile", "data.amount_idr", "data.description"}
@@ -190,7 +190,7 @@ PLACES = [*UNKNOWN, *TEXTS, *NULLS, *INNER_NULLS, "location.lon", "attachments.0
 
 
 @given(st.sampled_from(["type", "timestamp", "data", *[f"data.{place}" for place in PLACES[6:]]]), values)
-def test_any_value_anywhere_is_taken_or_told_and_never_another_error(place: str, value: object) -> None:
+def test_any_value_anywhere_is_taken_or_told_and_nothing_else(place: str, value: object) -> None:
     payload = event(place, value)
     try:
         loaded = load_event(payload)

@@ -193,7 +193,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("file", "old", "new", "fault"), WRONG, ids=[f"{row[0]}: {row[3][:60]}" for row in WRONG])
-def test_fault_in_a_file_is_told_with_its_place_and_remedy(
+def test_fault_in_a_file_is_told_with_place_and_remedy(
     tmp_path: Path, file: str, old: str, new: str, fault: str
 ) -> None:
     told = faults(tmp_path, edited((file, old, new)))
@@ -251,7 +251,7 @@ WARNED = [
 
 
 @pytest.mark.parametrize(("variables", "warning"), WARNED)
-def test_source_without_a_usable_key_is_a_warning_and_stops_nobody(
+def test_source_without_a_usable_key_warns_and_stops_nobody(
     tmp_path: Path, variables: dict[str, str], warning: str
 ) -> None:
     (told,) = read(tmp_path, RIGHT, **variables).warnings
@@ -271,9 +271,7 @@ UNSIGNED = [
 
 
 @pytest.mark.parametrize(("variables", "fault"), UNSIGNED)
-def test_callback_that_could_not_be_signed_or_sent_is_a_fault(
-    tmp_path: Path, variables: dict[str, str], fault: str
-) -> None:
+def test_callback_nobody_could_sign_or_send_is_a_fault(tmp_path: Path, variables: dict[str, str], fault: str) -> None:
     (told,) = faults(tmp_path, RIGHT, **variables)
     assert fault in told
     assert SHORT not in told

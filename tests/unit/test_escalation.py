@@ -77,7 +77,7 @@ def test_report_nobody_acknowledges_goes_to_the_next_member() -> None:
     assert (line.event, line.data) == ("reassigned", {"of": "ani", "to": "budi", "level": 1})
 
 
-def test_every_step_that_fires_is_logged_with_all_that_explains_it() -> None:
+def test_every_step_that_fires_is_logged_with_what_explains_it() -> None:
     (line,) = fired(now=DUE + timedelta(seconds=90)).escalations
     assert (line.kind, line.cycle, line.step, line.level) == ("acknowledge", 1, 2, 1)
     assert (line.due_at, line.lateness_s) == (DUE, 90)
@@ -85,7 +85,7 @@ def test_every_step_that_fires_is_logged_with_all_that_explains_it() -> None:
     assert (line.policy_version, line.calendar_version) == ("acknowledge@1", "office@1")
 
 
-def test_step_that_fires_moves_its_clock_and_tells_in_one_decision() -> None:
+def test_step_that_fires_moves_and_tells_in_one_decision() -> None:
     changes = fired()
     assert (clock_of(changes).step, clock_of(changes).level) == (2, 1)
     assert clock_of(changes).next_due == MONDAY + timedelta(hours=24)
@@ -117,7 +117,7 @@ def test_warning_reaches_the_assignee_alone_and_changes_no_desk() -> None:
     assert (changes.escalations[0].level, changes.escalations[0].did) == (0, "warn")
 
 
-def test_rung_that_reaches_nobody_goes_on_at_once_and_says_so() -> None:
+def test_rung_that_reaches_nobody_goes_on_at_once() -> None:
     changes = fired(desk=a_desk(ANI, absent(BUDI), absent(CITRA), KETUA))
     assert clock_of(changes).next_due == DUE
     assert (clock_of(changes).step, clock_of(changes).level) == (2, 1)
@@ -147,7 +147,7 @@ def test_finished_ladder_stays_open_as_exhausted() -> None:
     assert clock.state is ClockState.RUNNING
 
 
-def test_officers_who_had_the_report_before_do_not_get_it_again() -> None:
+def test_officers_who_had_the_report_do_not_get_it_again() -> None:
     changes = fired(report=a_report(assignee="budi", assigned_before=("ani",)))
     assert changes.reports[REPORT_ID].assignee == "citra"
     assert changes.reports[REPORT_ID].assigned_before == ("ani", "budi")
@@ -163,7 +163,7 @@ def test_member_with_the_fewest_open_reports_takes_over() -> None:
     assert fired(desk=a_desk(budi=3, citra=1)).reports[REPORT_ID].assignee == "citra"
 
 
-def test_role_whose_member_has_it_already_is_told_and_keeps_it() -> None:
+def test_member_who_has_it_already_is_told_and_keeps_it() -> None:
     policy = a_policy(Kind.ACKNOWLEDGE, "4 working hours", ("4 working hours", "role:officer", "reassign"))
     changes = fired(0, policy=policy, desk=a_desk(ANI))
     assert changes.reports[REPORT_ID].assignee == "ani"
@@ -181,7 +181,7 @@ def test_step_for_the_citizen_tells_the_city_and_nobody_else() -> None:
     assert clock_of(changes).next_due != DUE
 
 
-def test_last_step_of_the_citizens_clock_closes_the_report_as_incomplete() -> None:
+def test_citizens_clock_run_out_closes_the_report_as_incomplete() -> None:
     case = a_case(Status.NEEDS_COMPLETION)
     clock = replace(case.clocks[Kind.COMPLETION], step=1, level=1)
     siblings = [c for c in case.clocks.values() if c.kind is not Kind.COMPLETION]

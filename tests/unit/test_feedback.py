@@ -22,7 +22,7 @@ CLOCKS = [a_clock(policy) for policy in (ACKNOWLEDGE, TRIAGE, COMPLETION, DECISI
 
 @pytest.mark.parametrize("language", ["id", "en"])
 @pytest.mark.parametrize(("status", "outcome"), STANDINGS)
-def test_city_is_told_a_sentence_and_a_next_step_in_every_state(
+def test_city_is_told_sentence_and_next_step_in_every_state(
     status: Status, outcome: Outcome | None, language: str
 ) -> None:
     report = a_report(status=status, outcome=outcome, missing=("KTP", "kuitansi"))
@@ -94,7 +94,7 @@ def test_clock_that_does_not_run_in_this_cycle_promises_nothing(change: dict[str
     assert awaited_deadline(a_report(), [a_clock(**change)]) is None
 
 
-def test_each_callback_has_the_next_number_and_a_key_of_its_own() -> None:
+def test_each_callback_has_the_next_number_and_its_own_key() -> None:
     changes, report = Changes(), a_report(sequence=6)
     for _ in range(2):
         report = told_city(changes, report, CLOCKS, told_back=frozenset({"qlue"}), now=MONDAY, escalated_to="chair")

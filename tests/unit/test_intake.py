@@ -135,7 +135,7 @@ def test_first_submission_is_routed_assigned_timed_and_told() -> None:
     assert [line.event for line in changes.history] == ["received", "routed"]
 
 
-def test_submission_with_the_least_there_can_be_is_taken_with_defaults() -> None:
+def test_submission_with_the_least_there_can_be_gets_defaults() -> None:
     bare = replace(an_event(SUBMITTED), data={"id": "QL-88121", "title": "T", "description": "D"})
     (report,) = new_report(bare, [], a_rulebook(), a_desk(), now=MONDAY).new_reports
     assert (report.category, report.language) == ("LAINNYA", "id")
@@ -153,7 +153,7 @@ def test_report_goes_to_the_element_its_rule_prefers() -> None:
         new_report(an_event(SUBMITTED, category="AIR"), [], book, desk, now=MONDAY)
 
 
-def test_report_for_which_nobody_is_there_is_kept_and_its_clocks_run() -> None:
+def test_report_that_finds_nobody_is_kept_and_its_clocks_run() -> None:
     changes = new_report(an_event(SUBMITTED), [], a_rulebook(), a_desk(absent(ANI)), now=MONDAY)
     assert changes.new_reports[0].assignee is None
     assert [clock.state for clock in changes.new_obligations] == [ClockState.RUNNING] * 2
@@ -189,7 +189,7 @@ def test_amendment_that_changes_nothing_leaves_no_trace(data: dict[str, Any]) ->
     assert changes == Changes()
 
 
-def test_amendment_is_noted_by_its_fields_and_never_by_what_stood_in_them() -> None:
+def test_amendment_is_noted_by_its_fields_never_by_their_content() -> None:
     changes, _ = existing(an_event(AMENDED, 1, **CHANGED), a_case())
     (line,) = changes.history
     assert line.data == {"fields": ["amount_idr", "reporter", "title"], "webhook_id": "msg_report.amended_1"}
@@ -208,7 +208,7 @@ def test_event_older_than_the_last_one_applied_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", [AMENDED, WITHDRAWN, SUBMITTED])
-def test_event_about_a_report_the_office_has_closed_is_only_noted(kind: EventType) -> None:
+def test_event_about_a_report_the_office_closed_is_only_noted(kind: EventType) -> None:
     changes, effect = existing(
         an_event(kind, 9, **({"title": "New"} if kind is not WITHDRAWN else {})), a_case(Status.CLOSED)
     )
@@ -218,7 +218,7 @@ def test_event_about_a_report_the_office_has_closed_is_only_noted(kind: EventTyp
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.CLOSED])
-def test_citizen_may_withdraw_in_every_open_state_and_the_holder_is_told(status: Status) -> None:
+def test_citizen_may_withdraw_in_every_open_state_telling_the_holder(status: Status) -> None:
     case = a_case(status)
     changes, effect = existing(an_event(WITHDRAWN, 2), case)
     case.keep(changes)
@@ -239,13 +239,13 @@ def test_withdrawal_from_before_the_reopening_does_not_close_it_again() -> None:
     assert existing(an_event(WITHDRAWN, 4.5), case)[1] is Effect.WITHDRAWN
 
 
-def test_events_that_waited_are_applied_in_the_order_of_the_citys_times() -> None:
+def test_events_that_waited_are_applied_in_the_citys_own_order() -> None:
     older, newer = an_event(AMENDED, 1, title="Mobil ditarik"), an_event(AMENDED, 2, amount_idr=7)
     report = report_of(taken([newer, older, an_event(SUBMITTED)]))
     assert (report.title, report.amount_idr, report.event_at) == ("Mobil ditarik", 7, newer.happened_at)
 
 
-def test_nobody_is_told_of_what_is_added_to_a_withdrawn_report() -> None:
+def test_nobody_hears_of_what_is_added_to_withdrawn_reports() -> None:
     office = taken([an_event(SUBMITTED), an_event(WITHDRAWN, 2), an_event(AMENDED, 1, **CHANGED)])
     assert office.effects["msg_report.amended_1"] is Effect.AMENDED
     assert [d.event for d in office.happened.deliveries if d.purpose == "notice"] == ["new_report", "withdrawn"]

@@ -57,13 +57,13 @@ NEXT = [
 
 
 @pytest.mark.parametrize(("holder", "open_reports", "expected", "remark"), NEXT)
-def test_next_member_is_one_who_has_not_had_it_in_this_cycle(
+def test_next_member_has_not_had_it_in_this_cycle(
     holder: Holder, open_reports: dict[str, int], expected: tuple[str, str | None], remark: str
 ) -> None:
     assert reached("next_member", Deed.BOTH, EVERYBODY, holder, **open_reports) == expected, remark
 
 
-def test_absent_members_are_passed_over() -> None:
+def test_members_who_are_absent_are_passed_over() -> None:
     assert reached("next_member", Deed.REASSIGN, (ANI, absent(BUDI), CITRA)) == ("citra", "citra")
 
 

@@ -116,14 +116,14 @@ def test_citizen_asked_a_second_time_has_the_whole_span_again() -> None:
 
 
 @pytest.mark.parametrize("move", [Move.RESUME, Move.REGISTER, Move.CLOSE, Move.WITHDRAW])
-def test_nothing_is_missing_any_more_after_the_wait_for_the_citizen(move: Move) -> None:
+def test_nothing_is_missing_after_the_wait_for_the_citizen(move: Move) -> None:
     case = a_case(Status.NEEDS_COMPLETION)
     assert len(case.report.missing) == 1
     case.do(move)
     assert len(case.report.missing) == 0
 
 
-def test_registration_keeps_the_case_number_and_starts_the_days_of_the_law() -> None:
+def test_registration_keeps_the_case_number_and_starts_the_laws_days() -> None:
     case = a_case(Status.ACKNOWLEDGED)
     case.do(Move.REGISTER, hours=24, case_number=" 17/BPSK/2026 ")
     assert case.report.case_number == "17/BPSK/2026"
@@ -141,7 +141,7 @@ def test_officer_who_acknowledges_takes_the_report_and_others_do_not(actor: str,
     assert case.report.assignee == holder
 
 
-def test_reopened_report_is_a_new_cycle_of_which_the_assignee_is_told() -> None:
+def test_reopened_report_is_a_new_cycle_and_tells_its_assignee() -> None:
     case = a_case(Status.CLOSED)
     changes = case.do(Move.REOPEN, hours=200)
     report = case.report
@@ -169,7 +169,7 @@ def test_citizen_silent_to_the_end_closes_the_report_as_incomplete() -> None:
 
 
 @pytest.mark.parametrize("status", WAY_TO)
-def test_city_that_is_not_told_back_keeps_its_number_and_gets_nothing(status: Status) -> None:
+def test_city_that_is_not_told_back_gets_no_number_either(status: Status) -> None:
     case = a_case(status, a_rulebook(told_back=()))
     changes = case.do(moves_from(status)[0])
     assert case.report.sequence == 0
@@ -181,5 +181,5 @@ def test_details_stand_in_the_history_and_empty_ones_do_not() -> None:
     assert line.data == {"outcome": "referred", "reason": "OJK first"}
 
 
-def test_people_of_these_tests_are_who_the_moves_take_them_for() -> None:
+def test_people_of_these_tests_have_the_roles_moves_expect() -> None:
     assert (ANI.role, KETUA.role) == ("officer", "chair")

@@ -11,7 +11,7 @@ def a_delivery(dedupe_key: str) -> Delivery:
     )
 
 
-def test_delivery_decided_again_has_the_same_id_and_another_does_not() -> None:
+def test_delivery_decided_again_has_the_same_id_others_do_not() -> None:
     assert a_delivery("notice/1").delivery_id == a_delivery("notice/1").delivery_id
     assert a_delivery("notice/1").delivery_id != a_delivery("notice/2").delivery_id
 
@@ -23,7 +23,7 @@ def test_line_of_history_stands_in_the_cycle_of_its_report() -> None:
     assert (line.report_id, line.cycle, line.event, line.data) == (REPORT_ID, 3, "amended", {"fields": ["title"]})
 
 
-def test_changes_of_two_decisions_add_up_and_the_later_report_counts() -> None:
+def test_changes_of_two_decisions_add_up_the_later_report_counting() -> None:
     first, second = Changes(), Changes()
     for changes, status in ((first, Status.RECEIVED), (second, Status.ACKNOWLEDGED)):
         changes.new_reports.append(a_report())

@@ -33,7 +33,7 @@ def test_first_rule_all_of_whose_conditions_hold_takes_it(known: dict[str, str],
     assert route(known, RULES).rule.name == rule, remark
 
 
-def test_explanation_has_a_line_for_each_rule_up_to_the_one_that_took_it() -> None:
+def test_explanation_has_a_line_for_each_rule_looked_at() -> None:
     assert route(facts(domicile="31.74.05"), RULES).explanation == (
         "finance: not taken, since category is 'LAINNYA', not one of PEMBIAYAAN, ASURANSI",
         "south: taken, since domicile = '31.74.05' and anonymous = 'false'",
@@ -48,7 +48,7 @@ def test_explanation_names_every_condition_that_failed() -> None:
 
 
 @pytest.mark.parametrize("rules", [(), (FINANCE, SOUTH)], ids=["no rules", "none matches"])
-def test_report_no_rule_takes_is_an_error_that_says_the_remedy(rules: tuple[Rule, ...]) -> None:
+def test_report_no_rule_takes_is_an_error_with_the_remedy(rules: tuple[Rule, ...]) -> None:
     with pytest.raises(NoRule, match="last rule without conditions"):
         route(facts(), rules)
 

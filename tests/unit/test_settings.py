@@ -75,9 +75,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("name", "value", "fault"), FAULTS, ids=[f"{n}={v[:20]}" for n, v, _ in FAULTS])
-def test_bad_setting_is_told_with_its_name_and_what_would_be_right(
-    tmp_path: Path, name: str, value: str, fault: str
-) -> None:
+def test_bad_setting_is_told_with_its_name_and_a_remedy(tmp_path: Path, name: str, value: str, fault: str) -> None:
     (told,) = faults(tmp_path, **{"SECRET_KEY": KEY, "TICKET_KEY": KEY, name: value})
     assert told.startswith(f"BRIDGE_{name}: ")
     assert fault in told
@@ -98,7 +96,7 @@ def test_several_machines_must_share_their_keys_so_none_is_made(tmp_path: Path) 
     assert not (tmp_path / "ticket-key").exists()
 
 
-def test_made_keys_are_kept_apart_and_only_for_the_owner_to_read(tmp_path: Path) -> None:
+def test_made_keys_are_kept_apart_and_only_their_owner_reads(tmp_path: Path) -> None:
     first, again = read(tmp_path), read(tmp_path)
     assert (first.secret_key, first.ticket_key) == (again.secret_key, again.ticket_key)
     assert first.secret_key != first.ticket_key
@@ -114,14 +112,14 @@ def test_processes_starting_at_once_agree_on_the_keys(tmp_path: Path) -> None:
     assert len(found) == 1
 
 
-def test_data_folder_that_cannot_be_used_is_a_fault_not_a_crash(tmp_path: Path) -> None:
+def test_data_folder_nobody_can_use_is_a_fault_no_crash(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     told = faults(tmp_path / "file", LOG="xml")
     assert [fault.split(":")[0] for fault in told] == ["BRIDGE_SECRET_KEY", "BRIDGE_TICKET_KEY", "BRIDGE_LOG"]
     assert "cannot be kept" in told[0]
 
 
-def test_kept_key_that_is_no_text_is_a_fault_not_a_crash(tmp_path: Path) -> None:
+def test_kept_key_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "ticket-key").write_bytes(b"\xff" * 32)
     (told,) = faults(tmp_path)
     assert told.startswith("BRIDGE_TICKET_KEY: cannot be kept")
@@ -132,7 +130,7 @@ def test_secret_is_read_from_the_file_a_setting_names(tmp_path: Path) -> None:
     assert read(tmp_path, TICKET_KEY_FILE=str(tmp_path / "key")).ticket_key == KEY.encode()
 
 
-def test_file_that_cannot_be_read_is_a_fault_that_names_it(tmp_path: Path) -> None:
+def test_file_that_cannot_be_read_is_named_in_its_fault(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff")
     told = faults(tmp_path, BROKER_URL_FILE=f"{tmp_path}/gone", SMTP_URL_FILE=f"{tmp_path}/bytes")
     assert [fault.split(":")[0] for fault in told] == ["BRIDGE_BROKER_URL_FILE", "BRIDGE_SMTP_URL_FILE"]
@@ -160,7 +158,7 @@ def test_settings_printed_by_accident_show_no_secret(tmp_path: Path) -> None:
         assert secret not in printed
 
 
-def test_faults_never_repeat_a_secret(tmp_path: Path) -> None:
+def test_faults_never_repeat_any_secret_somebody_set(tmp_path: Path) -> None:
     told = faults(tmp_path, TICKET_KEY="hush-hush", SMTP_URL="mailto:u:hush-hush@mail", DATABASE_URL="db:hush-hush")
     assert len(told) == 3
     assert "hush-hush" not in " ".join(told)
@@ -183,7 +181,7 @@ class Asked(Mapping[str, str]):
         return len(self.known)
 
 
-def test_every_setting_that_is_read_is_in_the_table_and_the_other_way_round(tmp_path: Path) -> None:
+def test_every_setting_read_is_in_the_table_and_vice_versa(tmp_path: Path) -> None:
     variables = Asked({"BRIDGE_DATA_DIR": str(tmp_path)})
     read_settings(variables)
     assert {name for name in variables.asked if not name.endswith("_FILE")} == {setting.name for setting in SETTINGS}

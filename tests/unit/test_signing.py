@@ -212,13 +212,13 @@ BAD_KEYS = [
 
 
 @pytest.mark.parametrize(("text", "why"), BAD_KEYS)
-def test_key_too_short_or_not_base64_is_refused_with_the_reason(text: str, why: str) -> None:
+def test_key_too_short_or_not_base64_is_refused_with_reason(text: str, why: str) -> None:
     with pytest.raises(BadKey, match=re.escape(why)):
         signing_key(text)
 
 
 @given(st.text())
-def test_any_text_is_a_key_of_24_bytes_or_a_bad_key(text: str) -> None:
+def test_any_text_is_a_long_enough_key_or_bad(text: str) -> None:
     try:
         assert len(signing_key(text)) >= 24
     except BadKey:

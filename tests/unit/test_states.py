@@ -99,7 +99,7 @@ def test_words_are_ones_the_other_systems_know(words: object) -> None:
     assert said["mysociety"] in MYSOCIETY
 
 
-def test_closed_report_is_named_by_its_outcome_and_an_open_one_is_not() -> None:
+def test_closed_report_is_named_by_its_outcome_an_open_never() -> None:
     assert words_for(Status.CLOSED, Outcome.SETTLED).en == "Settled"
     assert words_for(Status.CLOSED).en == "Closed"
     assert words_for(Status.REGISTERED, Outcome.SETTLED) is WORDS[Status.REGISTERED]

@@ -23,7 +23,7 @@ def test_every_document_is_read_as_any_parser_reads_it(document: Any, ascii_only
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
-def test_any_bytes_are_a_value_or_not_json_and_no_other_error(body: bytes) -> None:
+def test_any_bytes_are_a_value_or_not_json_nothing_else(body: bytes) -> None:
     try:
         loads(body)
     except NotJson:
@@ -62,7 +62,7 @@ def test_body_two_parsers_could_read_differently_is_refused_in_words(body: bytes
 
 
 @pytest.mark.parametrize("opened", ["[", '{"x":', '[{"x":'], ids=["lists", "objects", "both"])
-def test_nesting_is_read_to_the_limit_and_not_a_level_further(opened: str) -> None:
+def test_nesting_is_read_to_the_limit_and_no_level_further(opened: str) -> None:
     levels = opened.count("[") + opened.count("{")
     closed = opened.replace('"x":', "").replace("[", "]").replace("{", "}")[::-1]
 
@@ -82,7 +82,7 @@ def test_nesting_beside_other_nesting_is_measured_not_counted() -> None:
 
 
 @pytest.mark.parametrize("deep", [1000, 100_000])
-def test_nesting_that_would_exhaust_the_stack_is_refused_the_same_way(deep: int) -> None:
+def test_nesting_that_would_exhaust_the_stack_is_refused_likewise(deep: int) -> None:
     with pytest.raises(NotJson, match="more than 32 levels"):
         loads(b"[" * deep + b"]" * deep)
 
@@ -92,7 +92,7 @@ def test_brackets_within_text_are_no_nesting() -> None:
     assert loads(json.dumps([[], {}] * 100).encode()) == [[], {}] * 100
 
 
-def test_key_that_appears_twice_is_quoted_no_longer_than_a_line() -> None:
+def test_key_that_appears_twice_is_quoted_in_one_line() -> None:
     key = "k" * 10_000
     with pytest.raises(NotJson) as refused:
         loads(f'{{"{key}": 1, "{key}": 2}}'.encode())

@@ -93,7 +93,7 @@ GONE = [
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize(("what", "facts", "lapsed", "reason"), GONE, ids=[row[0] for row in GONE])
-def test_notice_whose_reason_has_gone_is_not_sent_and_others_are(
+def test_notice_whose_reason_has_gone_is_not_sent_others_are(
     event: str, what: str, facts: dict[str, Any], lapsed: str, reason: str
 ) -> None:
     gone = why(event, **facts)

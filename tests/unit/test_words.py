@@ -50,7 +50,7 @@ def test_every_word_the_code_can_say_exists_in_both_languages(word: str) -> None
 
 
 @pytest.mark.parametrize(("status", "outcome"), [*((s, None) for s in Status), *((Status.CLOSED, o) for o in Outcome)])
-def test_every_state_and_outcome_has_its_own_words_in_both_languages(status: Status, outcome: Outcome | None) -> None:
+def test_every_state_and_outcome_has_words_in_both_languages(status: Status, outcome: Outcome | None) -> None:
     words = words_for(status, outcome)
     assert words.id.strip()
     assert words.en.strip()
