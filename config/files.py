@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 
 from bridge.reports.calendars import NoWorkingTime, WorkingCalendar
-from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span
+from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span, plan, start_clock
 from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
 from bridge.signing import BadKey, signing_key
 from config.calendars import BadHours, build_calendar, version_of
 from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema, SourceSchema
 from config.settings import BadSettings, Environment, Settings
+
+_ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
     offices = _offices(reading)
     policies = _policies(reading)
     rules = _rules(reading)
+    _check_spans(reading, policies, calendars)
     faults = reading.faults + env.faults
     if faults:
         raise BadSettings(faults)
@@ -216,6 +220,20 @@ def _policy(reading: _Reading, place: str, kind: Kind, content: dict[str, Any]) 
         reading.faults.append(f"policies.toml: {place}: only the clock of the citizen (completion) may close a report")
     unnamed = Policy(kind, "", span, steps, content["source"])
     return Policy(kind, version_of(kind, unnamed.definition()), span, steps, content["source"])
+
+
+def _check_spans(
+    reading: _Reading, policies: Mapping[str, Mapping[Kind, Policy]], calendars: Mapping[str, WorkingCalendar]
+) -> None:
+    """Try every clock in every calendar: a zero too many must not be found out by the first report."""
+    for set_name, clocks in policies.items():
+        for kind, policy in clocks.items():
+            for calendar in calendars.values():
+                reading.guarded(f"policies.toml: {set_name}.{kind}", partial(_planned, policy, calendar))
+
+
+def _planned(policy: Policy, calendar: WorkingCalendar) -> None:
+    plan(start_clock("", policy, calendar, cycle=1, now=_ANY_DAY), policy, calendar)
 
 
 def _rules(reading: _Reading) -> list[Rule]:

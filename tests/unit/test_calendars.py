@@ -159,6 +159,14 @@ def test_office_open_all_day_loses_no_minute_of_a_year(zone: str) -> None:
         assert calendar.add(MONDAY, (end - MONDAY).total_seconds()) == end
 
 
+def test_office_open_over_midnight_is_written_in_two_and_counts_on() -> None:
+    night = a_calendar(week=(((0, 120), (1320, 1440)),) * 7)
+    eleven = datetime(2026, 11, 23, 23, tzinfo=JAKARTA)
+    assert night.add(eleven, 3600) == eleven + timedelta(hours=1)
+    assert night.add(eleven, 3 * 3600) == eleven + timedelta(hours=3)
+    assert night.add(eleven, 3 * 3600 + 60) == eleven + timedelta(hours=23, minutes=1)
+
+
 #: I21: (zone, local day, hours, first and last instant in UTC or None, remark)
 CLOCK_CHANGES = [
     (

@@ -156,6 +156,18 @@ WRONG = [
     (R, RIGHT[R], "rule = 5", "rule: write [[rule]] in double brackets"),
     (R, RIGHT[R], '[rule]\nname = "all"\noffice = "bpsk"', "rule: write [[rule]] in double brackets"),
     (R, "[[rule]]", '[[rules]]\nname = "x"\n[[rule]]', "rules: unknown; there are only [[rule]] tables"),
+    (
+        P,
+        'span = "5 working days"',
+        'span = "21000 working days"',
+        "default.triage: calendar city: not 21000 working days",
+    ),
+    (
+        P,
+        'at = "1 working day"',
+        'at = "9000 working days"',
+        "default.acknowledge: calendar city: not 9000 working days",
+    ),
     (P, "[default.triage]", "[default.lunch]", "default.lunch: no such clock; there are acknowledge"),
     (P, '"4 working hours"', '"4 hrs"', "default.acknowledge.span: '4 hrs' is not a span; write for example"),
     (P, '"1 working day"', '"soon"', "default.acknowledge.ladder[2].at: 'soon' is not a span"),
