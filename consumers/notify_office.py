@@ -3,6 +3,7 @@
 Takes `notice.due`; leaves mail at the mail server (or as a file) and the delivery's row with its attempt.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from bridge.delivery.email import Mailer, compose
@@ -12,7 +13,7 @@ from bridge.links import Links
 from bridge.reports.people import Person
 from bridge.rules import Rules
 from bridge.storage import people
-from bridge.storage.database import Database
+from bridge.storage.database import Connection, Database
 from consumers.telling import Attempt, Telling
 
 
@@ -25,10 +26,13 @@ class NotifyOffice(Telling):
         self._mailer = mailer
         self._links = links
         self._sender = sender
+        self._people: dict[str, Person] = {}
 
     def send(self, attempt: Attempt) -> str:
         """See Telling.send."""
-        person = self._person(attempt.row["recipient"])
+        person = self._people.get(attempt.row["recipient"])
+        if person is None:
+            raise NotDelivered(f"{attempt.row['recipient']} is no longer here", permanent=True)
         if not person.email:
             return "desk"
         notice = render(attempt.report, person, attempt.row, self._links, remaining_s=self._remaining_s(attempt))
@@ -46,12 +50,9 @@ class NotifyOffice(Telling):
         )
         return "email"
 
-    def _person(self, person_id: str) -> Person:
-        with self._database.read() as connection:
-            try:
-                return people.one(connection, person_id)
-            except people.NoSuchPerson as error:
-                raise NotDelivered(f"{person_id} is no longer here", permanent=True) from error
+    def look_up(self, connection: Connection, attempts: Sequence[Attempt]) -> None:
+        """See Telling.look_up."""
+        self._people = people.by_ids(connection, {attempt.row["recipient"] for attempt in attempts})
 
     def _remaining_s(self, attempt: Attempt) -> float | None:
         text = attempt.row["payload"].get("deadline_at")

@@ -1,13 +1,14 @@
-"""What notify_office and report_back share: one attempt at one delivery, its result written apart from the sending.
+"""What notify_office and report_back share: one attempt at each delivery, its result written apart from the sending.
 
-First transaction: is it still wanted? Then the attempt is marked as begun. Then it is sent, with no transaction
-open. Second transaction: how it went. A crash between the two repeats at most this one message, under the same id.
+First transaction, for all messages at hand: is it still wanted? Then its attempt is marked as begun. Then each is
+sent, with no transaction open, and how it went is written before the next one is sent: a crash between the two
+repeats at most that one message, under the same id.
 """
 
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,12 +22,14 @@ from bridge.reports.telling import next_attempt_at, reason_gone
 from bridge.storage import deliveries
 from bridge.storage import reports as stored
 from bridge.storage.changes import enqueue
-from bridge.storage.database import Connection, Database, DatabaseAway
+from bridge.storage.database import Connection, Database
 
 log = structlog.get_logger()
 
 #: Longer than any attempt can take: an attempt begun this long ago died with its process.
 LEASE_S = 90.0
+#: What has waited this long behind slow ones is looked at again before it is sent.
+LOOK_AGAIN_S = 2.0
 _FINAL = ("delivered", "given_up", "suppressed")
 
 
@@ -38,23 +41,55 @@ class Attempt:
     report: Report
     obligation: Obligation | None
     number: int
+    #: By the database's clock; what passes from then on is measured here.
     now: datetime
+    looked_at: float
+
+    @property
+    def delivery_id(self) -> str:
+        """Return the delivery's id: the same on every attempt."""
+        return str(self.row["delivery_id"])
+
+    def ended(self) -> datetime:
+        """Return this moment, by the database's clock."""
+        return self.now + timedelta(seconds=time.monotonic() - self.looked_at)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    attempt: Attempt
+    duration_ms: int
+    channel: str | None = None
+    error: NotDelivered | None = None
 
 
 class Telling:
     """One kind of delivery; subclasses know how to send."""
 
-    most = 1
+    #: Few enough that a batch behind one that is slow gets another look soon.
+    most = 20
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: Begun by us and not yet sent, with the number of the attempt: our own lease must not hold us up.
+        self._unsent: dict[str, int] = {}
+        #: Sent, but the database went away before it could be told.
+        self._unrecorded: list[_Outcome] = []
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> None:
-        """Make the attempt each message announces."""
-        for message in messages:
-            attempt = self._begin(str(message["data"]["delivery_id"]))
-            if attempt is not None:
-                self._tell(attempt)
+        """Make the attempts the messages announce."""
+        self._record()
+        waiting = list(dict.fromkeys(str(message["data"]["delivery_id"]) for message in messages))
+        while waiting:
+            attempts = self._begin(waiting)
+            self._unsent = {attempt.delivery_id: attempt.number for attempt in attempts}
+            for place, attempt in enumerate(attempts):
+                if place and time.monotonic() - attempt.looked_at > LOOK_AGAIN_S:
+                    break
+                del self._unsent[attempt.delivery_id]
+                self._unrecorded.append(self._tell(attempt))
+                self._record()
+            waiting = list(self._unsent)
 
     @abstractmethod
     def send(self, attempt: Attempt) -> str:
@@ -64,34 +99,40 @@ class Telling:
             NotDelivered: nobody took it.
         """
 
-    def _begin(self, delivery_id: str) -> Attempt | None:
-        with self._database.write() as connection:
-            row = deliveries.lock(self._database, connection, delivery_id)
-            now = self._database.now(connection)
-            if row is None or not self._is_due(connection, row, now):
-                return None
-            report = stored.by_ids(connection, [row["report_id"]])[row["report_id"]]
-            owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
-            obligation = next((o for o in owed if o.kind == row["kind"] and o.cycle == row["cycle"]), None)
-            gone = reason_gone(
-                purpose=row["purpose"],
-                event=row["event"],
-                cycle=row["cycle"],
-                recipient=row["recipient"],
-                report=report,
-                obligation=obligation,
-            )
-            if gone:
-                deliveries.finish(connection, delivery_id, "suppressed", now=now, detail=gone)
-                log.info("suppressed", ticket=row["ticket"], delivery_id=delivery_id, reason=gone)
-                return None
-            number = deliveries.begin(connection, row, now=now, lease_s=LEASE_S)
-        return Attempt(row, report, obligation, number, now)
+    def look_up(self, connection: Connection, attempts: Sequence[Attempt]) -> None:
+        """Read what `send` will need, in the transaction that begins these attempts."""
 
-    def _is_due(self, connection: Connection, row: dict[str, Any], now: datetime) -> bool:
+    def _begin(self, delivery_ids: Sequence[str]) -> list[Attempt]:
+        with self._database.write() as connection:
+            rows = deliveries.lock(self._database, connection, delivery_ids)
+            now, looked_at = self._database.now(connection), time.monotonic()
+            due = [row for row in rows if self._is_due(connection, row, now)]
+            if not due:
+                return []
+            report_ids = {row["report_id"] for row in due}
+            found, owed = stored.by_ids(connection, report_ids), stored.obligations_of(connection, report_ids)
+            attempts = []
+            for row in due:
+                again = self._is_ours(row)
+                clocks = owed.get(row["report_id"], [])
+                clock = next((o for o in clocks if o.kind == row["kind"] and o.cycle == row["cycle"]), None)
+                number = row["attempts"] + (not again)
+                attempt = Attempt(row, found[row["report_id"]], clock, number, now, looked_at)
+                if not self._suppressed(connection, attempt):
+                    attempts.append(attempt)
+            self.look_up(connection, attempts)
+            until = now + timedelta(seconds=LEASE_S)
+            numbers = [(attempt.delivery_id, attempt.number) for attempt in attempts]
+            deliveries.begin(self._database, connection, numbers, now=now, lease_until=until)
+        return attempts
+
+    def _is_ours(self, row: Mapping[str, Any]) -> bool:
+        return bool(row["state"] == "sending" and self._unsent.get(row["delivery_id"]) == row["attempts"])
+
+    def _is_due(self, connection: Connection, row: Mapping[str, Any], now: datetime) -> bool:
         if row["state"] in _FINAL:
             return False
-        if row["state"] == "sending" and row["lease_until"] > now:
+        if row["state"] == "sending" and row["lease_until"] > now and not self._is_ours(row):
             # Somebody is at it, or was when its process died: look again when the lease has run out.
             message = {
                 "type": f"{row['purpose']}.due",
@@ -102,45 +143,59 @@ class Telling:
             return False
         return bool(row["state"] != "failed" or row["next_attempt_at"] <= now)
 
-    def _tell(self, attempt: Attempt) -> None:
+    def _suppressed(self, connection: Connection, attempt: Attempt) -> bool:
+        row = attempt.row
+        gone = reason_gone(
+            purpose=row["purpose"],
+            event=row["event"],
+            cycle=row["cycle"],
+            recipient=row["recipient"],
+            report=attempt.report,
+            obligation=attempt.obligation,
+        )
+        if gone:
+            deliveries.finish(connection, attempt.delivery_id, "suppressed", now=attempt.now, detail=gone)
+            log.info("suppressed", ticket=row["ticket"], delivery_id=attempt.delivery_id, reason=gone)
+        return gone is not None
+
+    def _tell(self, attempt: Attempt) -> _Outcome:
         started = time.monotonic()
         try:
             channel = self.send(attempt)
         except NotDelivered as error:
-            self._failed(attempt, error, _ms_since(started))
-            return
-        except DatabaseAway:
-            raise
+            log.warning("not_delivered", ticket=attempt.row["ticket"], attempt=attempt.number, error=error.detail[:300])
+            return _Outcome(attempt, _ms_since(started), error=error)
         except Exception as error:
-            log.exception("cannot_tell", ticket=attempt.row["ticket"], delivery_id=attempt.row["delivery_id"])
-            self._failed(attempt, NotDelivered(f"{type(error).__name__}: {error}"), _ms_since(started))
+            log.exception("cannot_tell", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id)
+            return _Outcome(attempt, _ms_since(started), error=NotDelivered(f"{type(error).__name__}: {error}"))
+        return _Outcome(attempt, _ms_since(started), channel=channel)
+
+    def _record(self) -> None:
+        """Write what became of the attempts; kept for the next time if the database is away."""
+        if not self._unrecorded:
             return
         with self._database.write() as connection:
-            deliveries.finish(
-                connection,
-                attempt.row["delivery_id"],
-                "delivered",
-                now=self._database.now(connection),
-                number=attempt.number,
-                duration_ms=_ms_since(started),
-                channel=channel,
-            )
+            for outcome in self._unrecorded:
+                self._write(connection, outcome)
+        self._unrecorded.clear()
 
-    def _failed(self, attempt: Attempt, error: NotDelivered, duration_ms: int) -> None:
-        log.warning("not_delivered", ticket=attempt.row["ticket"], attempt=attempt.number, error=error.detail[:300])
-        with self._database.write() as connection:
-            now = self._database.now(connection)
-            again = next_attempt_at(
-                attempt.number,
-                now=now,
-                chance=random.random(),  # noqa: S311 - spreads retries, protects nothing
-                retry_after_s=error.retry_after_s,
-            )
-            result = {"number": attempt.number, "duration_ms": duration_ms, "detail": error.detail[:1000]}
-            if again is None or error.permanent:
-                deliveries.finish(connection, attempt.row["delivery_id"], "given_up", now=now, **result)  # type: ignore[arg-type]
-            else:
-                deliveries.retry(self._database, connection, attempt.row, at=again, **result)  # type: ignore[arg-type]
+    def _write(self, connection: Connection, outcome: _Outcome) -> None:
+        attempt, error, now = outcome.attempt, outcome.error, outcome.attempt.ended()
+        result: dict[str, Any] = {"number": attempt.number, "duration_ms": outcome.duration_ms}
+        if error is None:
+            deliveries.finish(connection, attempt.delivery_id, "delivered", now=now, channel=outcome.channel, **result)
+            return
+        again = next_attempt_at(
+            attempt.number,
+            now=now,
+            chance=random.random(),  # noqa: S311 - spreads retries, protects nothing
+            retry_after_s=error.retry_after_s,
+        )
+        result["detail"] = error.detail[:1000]
+        if again is None or error.permanent:
+            deliveries.finish(connection, attempt.delivery_id, "given_up", now=now, **result)
+        else:
+            deliveries.retry(self._database, connection, attempt.row, at=again, **result)
 
 
 def _ms_since(started: float) -> int:

@@ -12,7 +12,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty
 from typing import Any, ClassVar
@@ -42,6 +43,9 @@ CREATE INDEX IF NOT EXISTS messages_waiting ON messages (queue, id) WHERE owner 
 CREATE INDEX IF NOT EXISTS messages_taken ON messages (owner) WHERE owner IS NOT NULL;
 """
 
+#: The file's threads of this process queue up here to write; SQLite's own way to wait is to sleep and look again.
+_TURNS: dict[Path, threading.Lock] = {}
+
 # Also for what a dead owner held: a message that kills whoever takes it must end among the dead letters too.
 _GIVE_BACK = (
     "UPDATE messages SET owner = NULL, taken_at = NULL,"
@@ -58,6 +62,7 @@ class QueueStore:
         # Putting must survive a power cut; taking and acking need not: what is forgotten there comes again.
         self._durable = self._open("FULL")
         self._light = self._open("NORMAL")
+        self._turn = _TURNS.setdefault(path, threading.Lock())
         self._owner = _Owner.of(path)
         self._seen: dict[tuple[str, ...], int] = {}  # queues looked into -> data_version when they were empty
         self._swept_at = 0.0
@@ -68,7 +73,7 @@ class QueueStore:
         Raises:
             sqlite3.OperationalError: disk full, or locked for more than five seconds.
         """
-        with _Transaction(self._durable):
+        with _transaction(self._durable, self._turn):
             self._durable.executemany("INSERT INTO messages (queue, payload) VALUES (?, ?)", messages)
 
     def take(self, queues: Sequence[str], most: int) -> list[tuple[int, str, str, int]]:
@@ -85,18 +90,18 @@ class QueueStore:
 
     def ack(self, message_id: int) -> None:
         """Delete a message: its work is done."""
-        with _Transaction(self._light):
+        with _transaction(self._light, self._turn):
             self._light.execute("DELETE FROM messages WHERE id = ?", (message_id,))
 
     def release(self, message_id: int) -> None:
         """Put a taken message back in its place; one delivered too often goes to the dead letters."""
-        with _Transaction(self._light):
+        with _transaction(self._light, self._turn):
             self._light.execute(f"{_GIVE_BACK} WHERE id = ?", (DELIVERY_LIMIT, message_id))
         self._seen.clear()
 
     def park(self, message_id: int) -> None:
         """Move a message to the dead-letter queue of its queue."""
-        with _Transaction(self._light):
+        with _transaction(self._light, self._turn):
             self._light.execute(
                 "UPDATE messages SET queue = queue || '.dead', owner = NULL, taken_at = NULL, deliveries = 0"
                 " WHERE id = ?",
@@ -111,7 +116,7 @@ class QueueStore:
 
     def purge(self, queue: str) -> int:
         """Delete every message of a queue; returns how many."""
-        with _Transaction(self._light):
+        with _transaction(self._light, self._turn):
             return self._light.execute("DELETE FROM messages WHERE queue = ?", (queue,)).rowcount
 
     def close(self) -> None:
@@ -120,7 +125,7 @@ class QueueStore:
         self._light.close()
 
     def _take(self, queues: Sequence[str], marks: str, most: int) -> list[tuple[int, str, str, int]]:
-        with _Transaction(self._light):
+        with _transaction(self._light, self._turn):
             rows = self._light.execute(
                 f"SELECT id, queue, payload, deliveries FROM messages"  # noqa: S608 - only question marks
                 f" WHERE owner IS NULL AND queue IN ({marks}) ORDER BY id LIMIT ?",
@@ -139,7 +144,7 @@ class QueueStore:
         found = self._light.execute("SELECT DISTINCT owner FROM messages WHERE owner IS NOT NULL").fetchall()
         dead = [owner for (owner,) in found if not self._owner.lives(owner)]
         stale = time.time() - LEASE_S
-        with _Transaction(self._light):
+        with _transaction(self._light, self._turn):
             for owner in dead:
                 self._light.execute(f"{_GIVE_BACK} WHERE owner = ?", (DELIVERY_LIMIT, owner))
             freed = self._light.execute(
@@ -160,22 +165,17 @@ class QueueStore:
         return connection
 
 
-class _Transaction:
+@contextmanager
+def _transaction(connection: sqlite3.Connection, turn: threading.Lock) -> Iterator[None]:
     """BEGIN IMMEDIATE … COMMIT: a writer waits its turn instead of failing half-way."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    with turn:
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            if kind is None:
-                self._connection.execute("COMMIT")
+            yield
+            connection.execute("COMMIT")
         finally:
-            if self._connection.in_transaction:  # also when the disk was too full to commit
-                self._connection.execute("ROLLBACK")
+            if connection.in_transaction:  # also when the disk was too full to commit
+                connection.execute("ROLLBACK")
 
 
 class _Owner:

@@ -3,9 +3,10 @@
 import functools
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ class Database:
             max_overflow=20,
             connect_args={"timeout": SQLITE_BUSY_S} if self.is_sqlite else {"connect_timeout": 5},
         )
+        #: SQLite has one writer at a time. Threads of this process wait here for their turn: its own way of waiting
+        #: is to sleep and look again.
+        self.turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -62,7 +66,7 @@ class Database:
             Conflict: a unique key was taken meanwhile; nothing was written.
         """
         try:
-            with self.engine.begin() as connection:
+            with self.turn, self.engine.begin() as connection:
                 yield connection
         except IntegrityError as error:
             raise Conflict(str(error.orig)) from error

@@ -1,6 +1,6 @@
 """Deliveries and their attempts: claimed for one attempt at a time, the result written apart from the sending."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,25 +11,36 @@ from bridge.storage.changes import enqueue
 from bridge.storage.database import Database
 from bridge.storage.tables import deliveries, delivery_attempts
 
+_BEGIN = (
+    sa.update(deliveries)
+    .where(deliveries.c.delivery_id == sa.bindparam("_id"))
+    .values(state="sending", attempts=sa.bindparam("_number"), lease_until=sa.bindparam("_until"))
+)
 
-def lock(database: Database, connection: Connection, delivery_id: str) -> dict[str, Any] | None:
-    """Lock one delivery and return its row, or None when there is none."""
-    statement = sa.select(deliveries).where(deliveries.c.delivery_id == delivery_id)
-    row = connection.execute(database.for_update(statement)).mappings().first()
-    return dict(row) if row else None
 
-
-def begin(connection: Connection, row: Mapping[str, Any], *, now: datetime, lease_s: float) -> int:
-    """Mark an attempt as begun, before anything is sent; returns its number, from 1."""
-    number = int(row["attempts"]) + 1
-    _update(
-        connection, row["delivery_id"], state="sending", attempts=number, lease_until=now + timedelta(seconds=lease_s)
+def lock(database: Database, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Lock deliveries in the order of their ids; returns the rows of those that exist, in the order asked for."""
+    statement = (
+        sa.select(deliveries).where(deliveries.c.delivery_id.in_(delivery_ids)).order_by(deliveries.c.delivery_id)
     )
-    connection.execute(
-        sa.insert(delivery_attempts),
-        [{"delivery_id": row["delivery_id"], "number": number, "at": now, "outcome": "begun"}],
-    )
-    return number
+    rows = {row["delivery_id"]: dict(row) for row in connection.execute(database.for_update(statement)).mappings()}
+    return [rows[delivery_id] for delivery_id in delivery_ids if delivery_id in rows]
+
+
+def begin(
+    database: Database,
+    connection: Connection,
+    attempts: Sequence[tuple[str, int]],
+    *,
+    now: datetime,
+    lease_until: datetime,
+) -> None:
+    """Mark attempts (delivery, number from 1) as begun before anything is sent; one begun already gets a new lease."""
+    if not attempts:
+        return
+    connection.execute(_BEGIN, [{"_id": one, "_number": number, "_until": lease_until} for one, number in attempts])
+    rows = [{"delivery_id": one, "number": number, "at": now, "outcome": "begun"} for one, number in attempts]
+    database.insert_new(connection, delivery_attempts, rows)
 
 
 def finish(

@@ -1,5 +1,6 @@
 """People, their passwords and tokens (only hashes of either)."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +32,12 @@ def one(connection: Connection, person_id: str) -> Person:
     if row is None:
         raise NoSuchPerson(person_id)
     return person_of(row)
+
+
+def by_ids(connection: Connection, person_ids: Collection[str]) -> dict[str, Person]:
+    """Return those of the people who are active, by id."""
+    wanted = sa.select(people).where(people.c.person_id.in_(person_ids), people.c.active == 1)
+    return {row["person_id"]: person_of(row) for row in connection.execute(wanted).mappings()}
 
 
 def names(connection: Connection) -> dict[str, str]:

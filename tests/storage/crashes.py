@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -74,6 +74,7 @@ class Standstill:
         self._began: set[threading.Thread] = set()
 
     def __enter__(self) -> "Standstill":
+        self._turn, self._database.turn = self._database.turn, _Queue(self._database.turn, self._began)
         self._listening = statements(self._database, self._before)
         self._listening.__enter__()
         self._thread.start()
@@ -88,7 +89,7 @@ class Standstill:
         return other
 
     def _waits(self, other: "Working") -> bool:
-        # SQLite has one writer: who has come to its first statement waits there for its turn.
+        # SQLite has one writer: who has asked for its turn waits for it.
         return other in self._began if self._database.is_sqlite else somebody_waits(self._database)
 
     def go_on(self) -> None:
@@ -100,12 +101,26 @@ class Standstill:
         self._go.set()
         self._thread.join(LIMIT_S)
         self._listening.__exit__(None, None, None)
+        self._database.turn = self._turn
 
     def _before(self, statement: str) -> None:
-        self._began.add(threading.current_thread())
         if threading.current_thread() is self._thread and self._text in statement:
             self._there.set()
             assert self._go.wait(LIMIT_S), "never let go"
+
+
+class _Queue:
+    """A database's turn to write, and who has asked for it."""
+
+    def __init__(self, turn: AbstractContextManager[Any], asked: set[threading.Thread]) -> None:
+        self._turn, self._asked = turn, asked
+
+    def __enter__(self) -> None:
+        self._asked.add(threading.current_thread())
+        self._turn.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._turn.__exit__(*error)
 
 
 class Working(threading.Thread):

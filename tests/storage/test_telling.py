@@ -2,13 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from bridge.delivery.email import FileMailer, SmtpMailer
 from bridge.delivery.webhook import CityWebhook
@@ -19,9 +21,10 @@ from bridge.reports.telling import JITTER, RETRY_AFTER_S
 from bridge.signing import signing_key, verify
 from bridge.storage import deliveries as stored
 from bridge.storage import outbox
+from bridge.storage.database import DatabaseAway
 from consumers.notify_office import NotifyOffice
 from consumers.report_back import ReportBack
-from consumers.telling import LEASE_S
+from consumers.telling import LEASE_S, Attempt
 from tests.servers import Answer, CityReceiver, Mail, eventually
 from tests.storage.crashes import LIMIT_S, Killed, killed_before, statements, together
 from tests.storage.office import ANI, KEY, PEOPLE, SOURCE, Office
@@ -29,12 +32,26 @@ from tests.storage.office import ANI, KEY, PEOPLE, SOURCE, Office
 LINKS = Links(b"s" * 32, "https://jembatan.example")
 
 
+Opened = Callable[[], NotifyOffice]
+
+
 @pytest.fixture
-def notify(office: Office, mail: Mail) -> Iterator[NotifyOffice]:
-    """The step that tells the office, over a real mail server."""
-    mailer = SmtpMailer(mail.url)
-    yield NotifyOffice(office.database, office.rules, mailer, LINKS, "jembatan@bpsk.example")
-    mailer._drop()
+def new_notify(office: Office, mail: Mail) -> Iterator[Opened]:
+    """Opens the step that tells the office, over a real mail server, as a process that starts does."""
+    with ExitStack() as stack:
+
+        def opened() -> NotifyOffice:
+            mailer = SmtpMailer(mail.url)
+            stack.callback(mailer.close)
+            return NotifyOffice(office.database, office.rules, mailer, LINKS, "jembatan@bpsk.example")
+
+        yield opened
+
+
+@pytest.fixture
+def notify(new_notify: Opened) -> NotifyOffice:
+    """The step that tells the office."""
+    return new_notify()
 
 
 @pytest.fixture
@@ -225,7 +242,7 @@ class _Nobody:
 
 
 def test_death_between_sending_and_recording_repeats_the_mail_under_the_same_id(
-    office: Office, notify: NotifyOffice, mail: Mail
+    office: Office, notify: NotifyOffice, new_notify: Opened, mail: Mail
 ) -> None:
     office.receive("Q-1")
     messages = _due(office, "notice")
@@ -237,21 +254,61 @@ def test_death_between_sending_and_recording_repeats_the_mail_under_the_same_id(
     with pytest.raises(Killed), statements(office.database, die_when_sent):
         notify.handle(messages)
     assert _one(office, "notice")["state"] == "sending"
-    notify.handle(messages)  # comes again, as nobody acked it: somebody may still be at it
+    another = new_notify()
+    another.handle(messages)  # comes again, as nobody acked it: somebody may still be at it
     assert len(mail.messages) == 1
     office.pass_time(LEASE_S + 2)
-    notify.handle(_due(office, "notice"))
+    another.handle(_due(office, "notice"))
     assert (_one(office, "notice")["state"], len(mail.messages)) == ("delivered", 2)
     assert len({mailed.message["Message-ID"] for mailed in mail.messages}) == 1
 
 
-def test_death_between_any_two_statements_loses_no_notice(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+def test_database_that_goes_away_after_sending_costs_no_second_mail(
+    office: Office, notify: NotifyOffice, mail: Mail
+) -> None:
+    office.receive_many(3)
+    messages = _due(office, "notice")
+
+    def break_when_sent(_: str) -> None:
+        if len(mail.messages) == 2:
+            raise sa.exc.OperationalError("", {}, Exception("gone"))
+
+    with pytest.raises(DatabaseAway), statements(office.database, break_when_sent):
+        notify.handle(messages)
+    notify.handle(messages)  # as the worker does, until it is back
+    assert len(mail.messages) == 3
+    rows = office.rows("deliveries", purpose="notice")
+    assert [(row["state"], row["attempts"]) for row in rows] == [("delivered", 1)] * 3
+
+
+def test_what_waits_behind_a_slow_one_is_looked_at_again(
+    office: Office, notify: NotifyOffice, mail: Mail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets = office.receive_many(2)
+    monkeypatch.setattr("consumers.telling.LOOK_AGAIN_S", 0.0)
+    send = notify.send
+
+    def acknowledged_while_sending(attempt: Attempt) -> str:
+        channel = send(attempt)
+        other = next(ticket for ticket in tickets if ticket != attempt.report.ticket)
+        office.casework.acknowledge(other, ANI)
+        return channel
+
+    monkeypatch.setattr(notify, "send", acknowledged_while_sending)
+    notify.handle(_due(office, "notice"))
+    rows = office.rows("deliveries", event="new_report")
+    assert sorted((row["state"], row["attempts"]) for row in rows) == [("delivered", 1), ("suppressed", 1)]
+    assert len(mail.messages) == 1
+
+
+def test_death_between_any_two_statements_loses_no_notice(office: Office, new_notify: Opened, mail: Mail) -> None:
     number, died = 0, True
     while died:
         number += 1
         office.receive(f"Q-{number}")
         messages = _due(office, "notice")
-        died = killed_before(office.database, number, partial(notify.handle, messages))
+        died = killed_before(office.database, number, partial(new_notify().handle, messages))
+        notify = new_notify()
         notify.handle(messages)
         office.pass_time(LEASE_S + 2)
         notify.handle(_due(office, "notice"))
@@ -272,7 +329,8 @@ def test_death_before_sending_only_delays_the_mail(office: Office, notify: Notif
     else:
         row = _one(office, "notice")
         with office.database.write() as connection:
-            stored.begin(connection, row, now=office.now(), lease_s=LEASE_S)
+            until = office.now() + timedelta(seconds=LEASE_S)
+            stored.begin(office.database, connection, [(row["delivery_id"], 1)], now=office.now(), lease_until=until)
         office.pass_time(LEASE_S + 2)
     notify.handle(messages)
     assert (_one(office, "notice")["state"], len(mail.messages)) == ("delivered", 1)
