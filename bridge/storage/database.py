@@ -16,10 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 #: Seconds a writer waits for its turn on SQLite before it gives up and tries later.
 SQLITE_BUSY_S = 15
+#: A connection that has lain in the pool for so many seconds is tried before it is used.
+IDLE_S = 2.0
 OUTBOX_CHANNEL = "bridge_outbox"
 #: Whatever a statement raises inside a transaction, before one of the doors below gives it our name.
 StatementFailed = SQLAlchemyError
@@ -43,7 +45,6 @@ class Database:
             Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
         self.engine = sa.create_engine(
             url,
-            pool_pre_ping=not self.is_sqlite,
             # As people write, not escaped: a search looks into the text.
             json_serializer=functools.partial(json.dumps, ensure_ascii=False),
             pool_size=10,
@@ -56,6 +57,9 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "checkin", _note_idle)
+            event.listen(self.engine, "checkout", _ping_if_idle)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -181,6 +185,21 @@ class Wakeups:
                 self._seen = version
                 return
             time.sleep(0.01)
+
+
+def _note_idle(_: Any, record: Any) -> None:
+    record.info["idle_since"] = time.monotonic()
+
+
+def _ping_if_idle(connection: Any, record: Any, _: Any) -> None:
+    """Try a connection that may have died in the pool; SQLAlchemy's own ping tries all, a tenth of a short write."""
+    if time.monotonic() - record.info.get("idle_since", time.monotonic()) < IDLE_S:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except psycopg.Error as error:
+        raise DisconnectionError from error
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
