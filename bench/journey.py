@@ -97,8 +97,10 @@ class Town:
         self, address: str, signed: list[bytes], names: Sequence[str], rate: float, seconds: int
     ) -> dict[str, float]:
         """Send at the rate, and return when each was due, by name."""
-        job = self._sender.submit(paced_since, address, signed, connections=CONNECTIONS, seconds=seconds, rate=rate)
-        measured, began_at = job.result(seconds + 60)
+        job = self._sender.submit(
+            paced_since, address, signed, connections=CONNECTIONS, seconds=seconds, rate=rate, trail_s=ARRIVAL_S
+        )
+        measured, began_at = job.result(seconds + ARRIVAL_S + 10)
         if measured.accepted < len(names):
             raise NotAsExpected(f"{self.kind}, {rate:g}/s: not all were accepted: {measured}")
         return {name: began_at + number / rate for number, name in enumerate(names)}

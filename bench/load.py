@@ -94,21 +94,29 @@ def paced(address: str, signed: Sequence[bytes], *, connections: int, seconds: i
 
 
 def paced_since(
-    address: str, signed: Sequence[bytes], *, connections: int, seconds: int, rate: float
+    address: str, signed: Sequence[bytes], *, connections: int, seconds: int, rate: float, trail_s: float
 ) -> tuple[Measured, float]:
-    """Do the same, and return also when the first was due (seconds since 1970)."""
-    load = _Paced(address, signed, connections, seconds, rate)
+    """Do the same, wait `trail_s` for the last answers, and return also when the first was due (since 1970)."""
+    load = _Paced(address, signed, connections, seconds, rate, trail_s)
     return asyncio.run(load.run()), load.began_at
 
 
 class _Paced:
-    def __init__(self, address: str, signed: Sequence[bytes], connections: int, seconds: int, rate: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        signed: Sequence[bytes],
+        connections: int,
+        seconds: int,
+        rate: float,
+        trail_s: float = TRAIL_S,
+    ) -> None:
         host, _, port = address.rpartition(":")
         self._address, self._connections = (host, int(port)), connections
         self._signed, self._gap_s, self._left = cycle(signed), 1 / rate, round(rate * seconds)
         self._idle: deque[_Line] = deque()
         self._due: deque[float] = deque()
-        self._open = 0
+        self._open, self._trail_s = 0, trail_s
         self._finished = asyncio.Event()
         self.latencies_s: list[float] = []
         self.refused = self.broken = 0
@@ -122,7 +130,7 @@ class _Paced:
         self._next_at = begin
         self._tick()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._finished.wait(), self._left * self._gap_s + TRAIL_S)
+            await asyncio.wait_for(self._finished.wait(), self._left * self._gap_s + self._trail_s)
         seconds = self._loop.time() - begin
         for line in self._idle:
             line.transport.abort()

@@ -84,6 +84,7 @@ class PostgresDatabases(Databases):
         return Database(url)
 
     def empty(self, database: Database) -> None:
+        database.close()  # whoever is left is a stranger
         others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         if not self._server.ready():
             self._server.ensure_running()
