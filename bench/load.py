@@ -94,7 +94,7 @@ def paced(address: str, signed: Sequence[bytes], *, connections: int, seconds: i
 
 
 def paced_since(
-    address: str, signed: Sequence[bytes], *, connections: int, seconds: int, rate: float, trail_s: float
+    address: str, signed: Sequence[bytes], *, connections: int, seconds: int, rate: float, trail_s: float = TRAIL_S
 ) -> tuple[Measured, float]:
     """Do the same, wait `trail_s` for the last answers, and return also when the first was due (since 1970)."""
     load = _Paced(address, signed, connections, seconds, rate, trail_s)

@@ -177,6 +177,7 @@ class Obligation:
     calendar_version: str
     ended_at: datetime | None = None
     ended_by: str | None = None
+    moved_at: datetime | None = None  # when a new calendar or policy last moved `next_due`; cleared as the step fires
 
     @property
     def exhausted(self) -> bool:

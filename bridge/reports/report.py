@@ -48,6 +48,7 @@ class Report:
     case_number: str | None = None
     missing: tuple[str, ...] = ()
     sequence: int = 0
+    merged_into: str | None = None  # the ticket that goes on in its place
 
     @property
     def facts(self) -> dict[str, str]:
@@ -92,6 +93,7 @@ class Escalation:
     did: str  # warn | notify | reassign | both | close | no_target
     policy_version: str
     calendar_version: str
+    remark: str | None = None
 
 
 class Purpose(StrEnum):

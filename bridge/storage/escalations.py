@@ -143,7 +143,9 @@ def _notice_states(connection: Connection, report_ids: list[str]) -> dict[tuple[
 
 
 def _hash(before: str, seq: int, row: dict[str, Any]) -> str:
-    fact = json.dumps(row | {"seq": seq}, sort_keys=True, default=_plain, separators=(",", ":"))
+    # A remark that is not there counts as no column: rows from before it existed keep their hash.
+    known = {name: value for name, value in row.items() if name != "remark" or value is not None}
+    fact = json.dumps(known | {"seq": seq}, sort_keys=True, default=_plain, separators=(",", ":"))
     return hashlib.sha256((before + fact).encode()).hexdigest()
 
 

@@ -108,6 +108,7 @@ reports = Table(
     Column("reported_at", Utc, nullable=False),
     Column("received_at", Utc, nullable=False),
     Column("event_at", Utc, nullable=False),
+    Column("merged_into", String(14)),
     _one_of("status", Status),
     _one_of("outcome", Outcome),
     CheckConstraint("(status = 'closed') = (outcome IS NOT NULL)", name="closed_has_outcome"),
@@ -153,6 +154,7 @@ obligations = Table(
     Column("calendar_version", String(96), nullable=False),
     Column("ended_at", Utc),
     Column("ended_by", String(96)),
+    Column("moved_at", Utc),
     _one_of("kind", Kind),
     _one_of("state", ClockState),
     CheckConstraint("next_due IS NULL OR state = 'running'", name="only_running_is_due"),
@@ -197,6 +199,7 @@ escalations = Table(
     Column("did", String(16), nullable=False),
     Column("policy_version", String(64), nullable=False),
     Column("calendar_version", String(96), nullable=False),
+    Column("remark", Text),
     UniqueConstraint("report_id", "kind", "cycle", "step", name="uq_escalations_once"),
 )
 
@@ -317,4 +320,18 @@ workers = Table(
     Column("worker", String(96), primary_key=True),
     Column("step", String(24), nullable=False),
     Column("seen_at", Utc, nullable=False),
+)
+
+#: The clockwork itself, one row: which version of it may work, whether it is held, and what the auditor found.
+engine = Table(
+    "engine",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("held_since", Utc),
+    Column("held_until", Utc),
+    Column("held_why", Text),
+    Column("ticked_at", Utc),
+    Column("audited_at", Utc),
+    Column("findings", Json, nullable=False),
 )
