@@ -3,21 +3,22 @@
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, ValidationError
 
 from bridge.reports.calendars import NoWorkingTime, WorkingCalendar
-from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span, plan, start_clock
+from bridge.reports.clocks import Deed, Kind, Policy, Span, Step, parse_span, plan, start_clock
+from bridge.reports.daycounts import DayCount
 from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
 from bridge.signing import BadKey, signing_key
-from config.calendars import BadHours, build_calendar, version_of
+from config.calendars import BadHours, build_calendar, stretch, version_of
 from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema, SourceSchema
 from config.settings import BadSettings, Environment, Settings
 
@@ -207,19 +208,55 @@ def _check_defaults(reading: _Reading, content: dict[str, Any]) -> None:
 
 def _policy(reading: _Reading, place: str, kind: Kind, content: dict[str, Any]) -> Policy:
     span = parse_span(content["span"])
-    warnings = [Step(span.percent(int(w[:-1])), 0, "assignee", Deed.WARN) for w in content["warn"]]
-    rungs = [
-        Step(parse_span(rung["at"]), level, rung["to"], Deed(rung["do"]))
-        for level, rung in enumerate(content["ladder"], start=1)
-    ]
-    steps = (*warnings, *rungs)
+    warnings = [_warning(reading, place, text, span) for text in content["warn"]]
+    ladder = [_rungs(reading, place, rung, level) for level, rung in enumerate(content["ladder"], start=1)]
+    steps = (*(warning for warning in warnings if warning), *chain.from_iterable(ladder))
     for before, after in pairwise(steps):
         if before.at.unit is after.at.unit and before.at.amount > after.at.amount:
             reading.faults.append(f"policies.toml: {place}: {after.at} comes after {before.at}; steps must rise")
-    if kind is not Kind.COMPLETION and any(step.deed is Deed.CLOSE for step in rungs):
+    if kind is not Kind.COMPLETION and any(step.deed is Deed.CLOSE for step in steps):
         reading.faults.append(f"policies.toml: {place}: only the clock of the citizen (completion) may close a report")
-    unnamed = Policy(kind, "", span, steps, content["source"])
-    return Policy(kind, version_of(kind, unnamed.definition()), span, steps, content["source"])
+    days = DayCount(
+        from_same_day=content["count_from"] == "same day",
+        cut_off=stretch(f"{content['cut_off']}-24:00")[0] if content["cut_off"] else None,
+        same_time=content["due"] == "same time",
+    )
+    unnamed = Policy(kind, "", span, steps, content["source"], days, content["verified"])
+    return replace(unnamed, version=version_of(kind, unnamed.definition()))
+
+
+def _warning(reading: _Reading, place: str, text: str, span: Span) -> Step | None:
+    """Return the step of a warning: a share of the span, or so long before its end."""
+    if text.endswith("%"):
+        return Step(span.percent(int(text[:-1])), 0, "assignee", Deed.WARN)
+    before = parse_span(text)
+    if before.unit is not span.unit or before.amount >= span.amount:
+        reading.faults.append(
+            f"policies.toml: {place}.warn: {text} before the end of {span}: write a shorter span of the same unit"
+        )
+        return None
+    return Step(replace(span, amount=span.amount - before.amount), 0, "assignee", Deed.WARN)
+
+
+def _rungs(reading: _Reading, place: str, rung: dict[str, Any], level: int) -> list[Step]:
+    """Return the steps of one rung: as it says, and once more for each time it is repeated."""
+    kind, _, office = rung["to"].partition(":")
+    if kind == "office" and reading.unknown("offices.toml", office):
+        known = ", ".join(sorted(reading.named["offices.toml"]))
+        reading.faults.append(f"policies.toml: {place}.ladder[{level}].to: no office {office!r} ({known})")
+    first = Step(parse_span(rung["at"]), level, rung["to"], Deed(rung["do"]))
+    if rung["repeat"] is None:
+        return [first]
+    every = parse_span(rung["repeat"]["every"])
+    if every.unit is not first.at.unit or not every.amount:
+        reading.faults.append(
+            f"policies.toml: {place}.ladder[{level}].repeat.every: {every} after {first.at}: write the same unit"
+        )
+    times = range(rung["repeat"]["times"] + 1)
+    return [
+        replace(first, at=replace(first.at, amount=first.at.amount + every.amount * again), again=again)
+        for again in times
+    ]
 
 
 def _check_spans(

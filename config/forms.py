@@ -1,5 +1,6 @@
 """What each of the files people edit may say, as marshmallow schemas: faults in words, with what would be right."""
 
+import re
 from datetime import date
 from typing import Any
 from zoneinfo import available_timezones
@@ -32,10 +33,27 @@ def _target(text: str) -> None:
     kind, _, name = text.partition(":")
     if kind == "role" and name in list(Role):
         return
-    if text in ("assignee", "next_member", "citizen") or (kind == "person" and name):
+    if text in ("assignee", "next_member", "citizen") or (kind in ("person", "office") and name):
         return
     roles = "|".join(Role)
-    raise ValidationError(f"{text!r} is nobody; write assignee, next_member, citizen, role:{roles} or person:<id>")
+    raise ValidationError(
+        f"{text!r} is nobody; write assignee, next_member, citizen, role:{roles}, office:<id> or person:<id>"
+    )
+
+
+_SHARE = re.compile(r"[1-9]\d?%")
+
+
+def _warning(text: str) -> None:
+    if not _SHARE.fullmatch(text):
+        _span(text)
+
+
+def _time_of_day(text: str) -> None:
+    try:
+        stretch(f"{text}-24:00")
+    except BadHours as error:
+        raise ValidationError(f"{text!r} is not a time of day like '12:00'") from error
 
 
 class SourceSchema(_Checked):
@@ -70,12 +88,20 @@ class RuleSchema(_Checked):
     )
 
 
+class RepeatSchema(_Checked):
+    """How often a rung is told again when nobody acts."""
+
+    every = fields.String(required=True, validate=_span)
+    times = fields.Integer(required=True, strict=True, validate=validate.Range(1, 100))
+
+
 class RungSchema(_Checked):
     """One step of a ladder."""
 
     at = fields.String(required=True, validate=_span)
     to = fields.String(required=True, validate=_target)
     do = fields.String(required=True, validate=validate.OneOf([d for d in Deed if d is not Deed.WARN]))
+    repeat = fields.Nested(RepeatSchema, load_default=None)
 
 
 class ClockSchema(_Checked):
@@ -83,7 +109,11 @@ class ClockSchema(_Checked):
 
     span = fields.String(required=True, validate=_span)
     source = fields.String(load_default="")
-    warn = fields.List(fields.String(validate=validate.Regexp(r"[1-9]\d?%\Z")), load_default=list)
+    verified = fields.Boolean(load_default=False)
+    count_from = fields.String(load_default="next day", validate=validate.OneOf(["next day", "same day"]))
+    cut_off = fields.String(load_default=None, validate=_time_of_day)
+    due = fields.String(load_default="end of day", validate=validate.OneOf(["end of day", "same time"]))
+    warn = fields.List(fields.String(validate=_warning), load_default=list)
     ladder = fields.List(fields.Nested(RungSchema), required=True, validate=validate.Length(min=1))
 
 

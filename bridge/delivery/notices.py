@@ -50,6 +50,7 @@ def render(
         "clock": words.say(delivery["kind"] or "", language),
         "level": payload.get("level", 0),
         "assigned": payload.get("assigned", False),
+        "passed": len(payload.get("steps", ())),
         "due": words.when(datetime.fromisoformat(deadline), language) if deadline else None,
         "remaining": words.length(abs(remaining_s), language) if remaining_s is not None else None,
         "late": remaining_s is not None and remaining_s < 0,

@@ -141,9 +141,9 @@ class WorkingCalendar:
         return self.week[day.weekday()]
 
     def _instants(self, day: date, hours: tuple[int, int]) -> tuple[datetime, datetime]:
-        return self._instant(day, hours[0]), self._instant(day, hours[1])
+        return self.instant(day, hours[0]), self.instant(day, hours[1])
 
-    def _instant(self, day: date, minutes: int) -> datetime:
+    def instant(self, day: date, minutes: int) -> datetime:
         """Return the first instant at which the local clock shows that time, or has passed it where it is skipped."""
         zone = ZoneInfo(self.zone)
         wall = datetime.combine(day, time()) + timedelta(minutes=minutes)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar, in_utc
+from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount, due_on
 
 
 class Kind(StrEnum):
@@ -108,39 +109,69 @@ class Deed(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a ladder. Level 0 is a warning before the deadline; rungs count from 1."""
+    """One step of a ladder. Level 0 is a warning before the deadline; rungs count from 1.
+
+    A rung that is repeated stands here once for each time, `again` counting from 1: every firing is a step of its own.
+    """
 
     at: Span
     level: int
-    to: str  # assignee | next_member | role:<role> | person:<id> | citizen
+    to: str  # assignee | next_member | role:<role> | office:<id> | person:<id> | citizen
     deed: Deed
+    again: int = 0
+
+    def definition(self) -> dict[str, Any]:
+        """Return the step as plain JSON values."""
+        again = {"again": self.again} if self.again else {}
+        return {"at": str(self.at), "level": self.level, "to": self.to, "do": self.deed, **again}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The clock of one obligation kind: its span and its steps in rising order."""
+    """The clock of one obligation kind: its span, how its working days are counted, and its steps in rising order.
+
+    `verified` tells whether somebody has compared it with the text that `source` names.
+    """
 
     kind: Kind
     version: str
     span: Span
     steps: tuple[Step, ...]
     source: str = ""
+    days: DayCount = FROM_NEXT_DAY
+    verified: bool = False
 
     def definition(self) -> dict[str, Any]:
-        """Return the policy as plain JSON values, for the store of versions."""
+        """Return the policy as plain JSON values, for the store of versions.
+
+        What is as usual is left out: a policy keeps its version when the language of policies grows.
+        """
+        unusual: dict[str, Any] = {} if self.days == FROM_NEXT_DAY else {"days": self.days.definition()}
+        if self.verified:
+            unusual["verified"] = True
         return {
             "kind": self.kind,
             "span": str(self.span),
             "source": self.source,
-            "steps": [{"at": str(s.at), "level": s.level, "to": s.to, "do": s.deed} for s in self.steps],
+            "steps": [step.definition() for step in self.steps],
+            **unusual,
         }
 
     @classmethod
     def from_definition(cls, version: str, definition: dict[str, Any]) -> "Policy":
         """Read what `definition` gave."""
-        steps = tuple(Step(parse_span(s["at"]), s["level"], s["to"], Deed(s["do"])) for s in definition["steps"])
+        steps = tuple(
+            Step(parse_span(s["at"]), s["level"], s["to"], Deed(s["do"]), s.get("again", 0))
+            for s in definition["steps"]
+        )
         return cls(
-            Kind(definition["kind"]), version, parse_span(definition["span"]), steps, definition.get("source", "")
+            Kind(definition["kind"]),
+            version,
+            parse_span(definition["span"]),
+            steps,
+            definition.get("source", ""),
+            DayCount(**definition.get("days", {})),
+            definition.get("verified", False),
         )
 
 
@@ -210,33 +241,33 @@ def timed(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> 
     running = obligation.state is ClockState.RUNNING and obligation.step < len(policy.steps)
     next_due = None
     if running:
-        next_due = due_at(obligation, policy.steps[obligation.step].at, calendar)
-    deadline = due_at(obligation, policy.span, calendar)
+        next_due = due_at(obligation, policy.steps[obligation.step].at, calendar, policy.days)
+    deadline = due_at(obligation, policy.span, calendar, policy.days)
     return replace(obligation, next_due=next_due, deadline_at=deadline, calendar_version=calendar.version)
 
 
-def due_at(obligation: Obligation, span: Span, calendar: WorkingCalendar) -> datetime:
+def due_at(obligation: Obligation, span: Span, calendar: WorkingCalendar, days: DayCount = FROM_NEXT_DAY) -> datetime:
     """Return when `span` has passed on this obligation's clock, finished pauses left out.
 
     A pause that began later moves nothing: what was late by then stays late.
     """
     paused_s = 0.0
-    due = _due(obligation.started_at, span, paused_s, calendar)
+    due = _due(obligation.started_at, span, paused_s, calendar, days)
     for since, until in _standstills(obligation):
         if since >= due:
             break
         on_the_wall = span.unit is Unit.WALL_SECONDS
         paused_s += (until - since).total_seconds() if on_the_wall else calendar.elapsed(since, until)
-        due = _due(obligation.started_at, span, paused_s, calendar)
+        due = _due(obligation.started_at, span, paused_s, calendar, days)
     return due
 
 
-def _due(start: datetime, span: Span, paused_s: float, calendar: WorkingCalendar) -> datetime:
+def _due(start: datetime, span: Span, paused_s: float, calendar: WorkingCalendar, days: DayCount) -> datetime:
     if span.unit is Unit.WALL_SECONDS:
         return start + timedelta(seconds=span.amount + paused_s)
     if span.unit is Unit.WORKING_SECONDS:
         return calendar.add(start, span.amount + paused_s)
-    due = calendar.end_of_working_day(start, span.amount)
+    due = due_on(calendar, start, span.amount, days)
     return calendar.add(due, paused_s) if paused_s else due
 
 
@@ -260,7 +291,7 @@ def advanced(
     (`skipped`) is the next one due at once, for its waiting time would be spent on no one.
     """
     level = max(obligation.level, policy.steps[obligation.step].level)
-    after = timed(replace(obligation, step=obligation.step + 1, level=level), policy, calendar)
+    after = timed(replace(obligation, step=obligation.step + 1, level=level, moved_at=None), policy, calendar)
     return replace(after, next_due=now) if skipped and after.next_due is not None else after
 
 
@@ -291,7 +322,7 @@ def end(obligation: Obligation, state: ClockState, *, now: datetime, by: str) ->
 
 def plan(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> Sequence[tuple[Step, datetime]]:
     """Return the steps still to come with their due times, if nobody acts."""
-    return [(step, due_at(obligation, step.at, calendar)) for step in policy.steps[obligation.step :]]
+    return [(step, due_at(obligation, step.at, calendar, policy.days)) for step in policy.steps[obligation.step :]]
 
 
 def _counted(amount: int, noun: str) -> str:

@@ -80,4 +80,8 @@ def _named(to: str, holder: Holder, people: Sequence[Person], *, now: datetime) 
         role = Role(name)
         own = candidates(people, office=holder.office, role=role, now=now)
         return own or [p for p in people if p.role is role and p.is_present(now)]
+    if kind == "office":
+        there = [p for p in people if p.office == name and p.is_present(now)]
+        # An office is told through its secretariat, where it has one.
+        return [p for p in there if p.role is Role.SECRETARIAT] or there
     return []

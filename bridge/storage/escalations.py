@@ -134,11 +134,17 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
 
 def _notice_states(connection: Connection, report_ids: list[str]) -> dict[tuple[Any, ...], list[str]]:
     statement = sa.select(
-        deliveries.c.report_id, deliveries.c.cycle, deliveries.c.kind, deliveries.c.step, deliveries.c.state
+        deliveries.c.report_id,
+        deliveries.c.cycle,
+        deliveries.c.kind,
+        deliveries.c.step,
+        deliveries.c.payload,
+        deliveries.c.state,
     ).where(deliveries.c.report_id.in_(report_ids), deliveries.c.step.is_not(None))
     found: dict[tuple[Any, ...], list[str]] = {}
-    for report_id, cycle, kind, step, state in connection.execute(statement):
-        found.setdefault((report_id, cycle, kind, step), []).append(state)
+    for report_id, cycle, kind, last, payload, state in connection.execute(statement):
+        for step in payload.get("steps", [last]):
+            found.setdefault((report_id, cycle, kind, step), []).append(state)
     return found
 
 

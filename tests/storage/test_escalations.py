@@ -164,6 +164,15 @@ def test_log_is_listed_newest_first_with_number_and_whether_the_notices_arrived(
     assert all(len(row["hash"]) == 64 for row in (first, second))
 
 
+def test_notice_of_several_levels_counts_for_each_of_them(office: Office) -> None:
+    office.use({Kind.ACKNOWLEDGE: [(3600, "role:chair", "notify"), (7200, "role:chair", "notify")]})
+    _fire_all(office, 1)
+    (notice,) = office.rows("deliveries", event="escalation")
+    assert [row["delivered"] for row in _listed(office)] == [False, False]
+    office.set("deliveries", {"state": "delivered"}, delivery_id=notice["delivery_id"])
+    assert [row["delivered"] for row in _listed(office)] == [True, True]
+
+
 def test_step_that_told_nobody_is_neither_delivered_nor_undelivered(office: Office) -> None:
     office.set("people", {"active": 0}, person_id="kartika")
     office.receive("Q-1")
@@ -176,7 +185,7 @@ WANTED: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
     "person": ({"person": "kartika"}, lambda row: "kartika" in row["told"]),
     "level": ({"level": 2}, lambda row: row["level"] == 2),
     "kind": ({"kind": "triage"}, lambda row: row["kind"] == "triage"),
-    "after": ({"after_seq": 5}, lambda row: row["seq"] > 5),
+    "after": ({"after_seq": 5}, lambda row: row["seq"] > 5 and row["level"] > 0),
     "all but warnings": ({}, lambda row: row["level"] > 0),
     "warnings too": ({"warnings": True}, lambda row: True),
 }

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from bridge.delivery.email import FileMailer, SmtpMailer
 from bridge.delivery.webhook import CityWebhook
 from bridge.links import Links
+from bridge.reports.clocks import Kind
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome
 from bridge.reports.telling import JITTER, RETRY_AFTER_S
@@ -25,7 +26,7 @@ from bridge.storage.database import DatabaseAway
 from consumers.notify_office import NotifyOffice
 from consumers.report_back import ReportBack
 from consumers.telling import LEASE_S, Attempt
-from tests.servers import Answer, CityReceiver, Mail, eventually
+from tests.servers import Answer, CityReceiver, Mail, Mailed, eventually
 from tests.storage.crashes import LIMIT_S, Killed, killed_before, statements, together
 from tests.storage.office import ANI, KEY, PEOPLE, SOURCE, Office
 
@@ -89,6 +90,24 @@ def test_notice_is_mailed_once_to_the_officer(office: Office, notify: NotifyOffi
     assert ticket in mailed.message["Subject"]
     assert (row["finished_at"] is not None, row["lease_until"], row["next_attempt_at"]) == (True, None, None)
     assert [(a["number"], a["outcome"]) for a in office.rows("delivery_attempts")] == [(1, "delivered")]
+
+
+def test_mail_that_stands_for_several_steps_says_so(office: Office, notify: NotifyOffice, mail: Mail) -> None:
+    office.use({Kind.ACKNOWLEDGE: [(3600, "role:chair", "notify"), (7200, "role:chair", "notify")]})
+    office.receive("Q-1")
+    notify.handle(_due(office, "notice"))
+    office.pass_time(10_000)
+    office.tick_all()
+    notify.handle(_due(office, "notice"))
+    first, digest = mail.messages
+    assert "langkah" not in _text(first)
+    assert "Sekaligus : 2 langkah yang terlewat" in _text(digest)
+
+
+def _text(mailed: Mailed) -> str:
+    part = mailed.message.get_body(("plain",))
+    assert part
+    return str(part.get_content())
 
 
 def test_message_that_comes_again_sends_no_second_mail(office: Office, notify: NotifyOffice, mail: Mail) -> None:

@@ -1,5 +1,6 @@
 """Step 4: what is due fires once, in order, for the right people; nothing else ever fires."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -60,6 +61,22 @@ def test_after_an_outage_every_missed_level_fires_once_and_in_order(office: Offi
     assert [row["due_at"] for row in fired] == sorted(row["due_at"] for row in fired)
 
 
+def test_after_an_outage_each_person_is_told_once_and_the_city_what_holds_now(office: Office) -> None:
+    """I12: people get one digest for the levels passed while nobody watched; the log keeps every row."""
+    office.use({Kind.ACKNOWLEDGE: [(1800, "assignee", "warn"), *LADDER, (19_000, "role:chair", "notify")]})
+    ticket = office.receive("Q-1", category="ASURANSI")
+    office.pass_time(20_000)
+    assert office.tick_all() == len(LADDER) + 2
+    log = office.rows("escalations")
+    assert [row["remark"] for row in log] == ["overtaken", *(None,) * 6]
+    told = Counter(row["recipient"] for row in office.rows("deliveries", event="escalation"))
+    assert told == dict.fromkeys(("budi", "sekar", "kartika", "darma", "adi"), 1)
+    (chair,) = office.rows("deliveries", event="escalation", recipient="kartika")
+    assert (chair["step"], chair["payload"]["steps"]) == (7, [4, 7])
+    assert office.report(ticket).sequence == 2
+    assert office.rows("deliveries", event="warning") == []
+
+
 def test_finished_ladder_leaves_the_obligation_open_and_exhausted(office: Office) -> None:
     office.receive("Q-1")
     office.pass_time(20_000)
@@ -71,8 +88,9 @@ def test_finished_ladder_leaves_the_obligation_open_and_exhausted(office: Office
 
 def test_every_firing_has_its_notice_its_callback_and_their_messages(office: Office) -> None:
     office.receive("Q-1", category="ASURANSI")
-    office.pass_time(20_000)
-    office.tick_all()
+    for _ in LADDER:
+        office.pass_time(3600)
+        assert office.tick_all() == 1
     notices = {(d["step"], d["recipient"]) for d in office.rows("deliveries", event="escalation")}
     assert notices == {(1, "budi"), (2, "sekar"), (3, "kartika"), (4, "darma"), (5, "adi")}
     told = [d["payload"]["escalated_to"] for d in office.rows("deliveries", purpose="callback")]

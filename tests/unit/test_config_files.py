@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.reports.clocks import Deed, Kind
+from bridge.reports.clocks import Deed, Kind, Policy
+from bridge.reports.daycounts import DayCount
 from config.files import Configuration, read_configuration
 from config.settings import BadSettings, read_settings
 
@@ -174,7 +175,46 @@ WRONG = [
     (P, '"next_member"', '"role:boss"', "default.acknowledge.ladder[1].to: 'role:boss' is nobody; write assignee"),
     (P, '"both"', '"warn"', "default.acknowledge.ladder[1].do: Must be one of: notify, reassign, both, close"),
     (P, '"both"', '"close"', "default.acknowledge: only the clock of the citizen (completion) may close a report"),
-    (P, '"50%"', '"150%"', "default.acknowledge.warn[1]: String does not match"),
+    (P, '"50%"', '"150%"', "default.acknowledge.warn[1]: '150%' is not a span"),
+    (
+        P,
+        '"50%"',
+        '"1 working day"',
+        "default.acknowledge.warn: 1 working day before the end of 4 working hours: write a",
+    ),
+    (P, '"50%"', '"4 working hours"', "default.acknowledge.warn: 4 working hours before the end of 4 working hours"),
+    (P, '"next_member"', '"office:moon"', "default.acknowledge.ladder[1].to: no office 'moon' (bpsk)"),
+    (
+        P,
+        'do = "both"',
+        'do = "both"\nrepeat = { every = "1 working day", times = 2 }',
+        "ladder[1].repeat.every: 1 working",
+    ),
+    (
+        P,
+        'do = "both"',
+        'do = "both"\nrepeat = { every = "1 working hour", times = 0 }',
+        "ladder[1].repeat.times: Must be",
+    ),
+    (P, 'do = "both"', 'do = "both"\nrepeat = { every = "0 working hours", times = 2 }', "write the same unit"),
+    (
+        P,
+        "[default.triage]",
+        '[default.triage]\ncut_off = "25:00"',
+        "default.triage.cut_off: '25:00' is not a time of day",
+    ),
+    (
+        P,
+        "[default.triage]",
+        '[default.triage]\ncount_from = "monday"',
+        "default.triage.count_from: Must be one of: next day",
+    ),
+    (
+        P,
+        "[default.triage]",
+        '[default.triage]\ndue = "noon"',
+        "default.triage.due: Must be one of: end of day, same time",
+    ),
     (P, '"50%", "80%"', '"80%", "50%"', "2 working hours comes after 192 working minutes; steps must rise"),
     (P, '"1 working day"', '"3 working hours"', "3 working hours comes after 4 working hours; steps must rise"),
     (P, RIGHT[P], RIGHT[P].replace("default.triage", "fast.triage"), "default.triage: missing; every report needs"),
@@ -303,3 +343,45 @@ def test_same_files_give_the_same_versions_and_an_edit_another(tmp_path: Path) -
     other = read(tmp_path, edited((P, '"1 working day"', '"2 working days"'))).rulebook
     changed = set(other.policy_versions) - set(first.policy_versions)
     assert [version.split("@")[0] for version in changed] == ["acknowledge"]
+
+
+def test_rung_that_is_repeated_is_a_step_for_each_time_and_the_next_rung_comes_after(tmp_path: Path) -> None:
+    files = edited((P, 'do = "both"', 'do = "both"\nrepeat = { every = "1 working hour", times = 2 }'))
+    policy = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.policies["default"][Kind.ACKNOWLEDGE]
+    rungs = [(str(step.at), step.level, step.again) for step in policy.steps if step.level]
+    assert rungs == [
+        ("4 working hours", 1, 0),
+        ("5 working hours", 1, 1),
+        ("6 working hours", 1, 2),
+        ("1 working day", 2, 0),
+    ]
+    assert Policy.from_definition(policy.version, policy.definition()) == policy
+
+
+def test_warning_can_be_so_long_before_the_end(tmp_path: Path) -> None:
+    files = edited((P, '"50%", "80%"', '"90 working minutes"'))
+    policy = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.policies["default"][Kind.ACKNOWLEDGE]
+    assert [str(step.at) for step in policy.steps if not step.level] == ["150 working minutes"]
+
+
+def test_way_of_counting_days_is_part_of_the_policy_and_its_version(tmp_path: Path) -> None:
+    usual = read(tmp_path, RIGHT, QLUE_SECRET=KEY).rulebook.policies["default"][Kind.TRIAGE]
+    rules = '[default.triage]\ncount_from = "same day"\ncut_off = "12:00"\ndue = "same time"\nverified = true'
+    counted = read(tmp_path, edited((P, "[default.triage]", rules)), QLUE_SECRET=KEY)
+    policy = counted.rulebook.policies["default"][Kind.TRIAGE]
+    assert policy.days == DayCount(from_same_day=True, cut_off=720, same_time=True)
+    assert policy.verified
+    assert policy.version != usual.version
+    assert Policy.from_definition(policy.version, policy.definition()) == policy
+
+
+def test_shipped_sets_name_their_source_and_whether_it_was_verified() -> None:
+    shipped = read_configuration(read_settings({}), {"QLUE_WEBHOOK_SECRET": KEY}).rulebook.policies
+    assert {"default", "sp4n-lapor", "crm"} <= shipped.keys()
+    assert all(policy.source for clocks in shipped.values() for policy in clocks.values())
+    assert {str(shipped["sp4n-lapor"][kind].span) for kind in (Kind.ACKNOWLEDGE, Kind.TRIAGE, Kind.COMPLETION)} == {
+        "3 working days",
+        "5 working days",
+        "10 working days",
+    }
+    assert str(shipped["crm"][Kind.ACKNOWLEDGE].span) == "24 hours"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Policy
+from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Policy, plan
 from bridge.reports.escalation import Desk, fire
 from bridge.reports.people import Person
 from bridge.reports.report import Changes, Delivery, Purpose, Report
@@ -25,6 +25,7 @@ from tests.unit.given import (
     REPORT_ID,
     SEKAR,
     TRIAGE,
+    a_calendar,
     a_case,
     a_clock,
     a_desk,
@@ -49,7 +50,7 @@ def fired(
     now: datetime = DUE,
 ) -> Changes:
     """What a step of the clock changes when it fires at `now`."""
-    clock = replace(a_clock(policy), step=step, next_due=DUE)
+    clock = replace(a_clock(policy), step=step, next_due=min(DUE, now))
     book = rulebook or a_rulebook(policy)
     return fire(clock, [a_clock(TRIAGE)], report or a_report(), book, desk or a_desk(), now=now)
 
@@ -110,7 +111,7 @@ def test_city_that_is_not_told_back_hears_of_no_escalation() -> None:
 
 
 def test_warning_reaches_the_assignee_alone_and_changes_no_desk() -> None:
-    changes = fired(0)
+    changes = fired(0, now=MONDAY + timedelta(hours=2))
     (notice,) = changes.deliveries
     assert (notice.recipient, notice.event, notice.payload["level"]) == ("ani", "warning", 0)
     assert changes.reports[REPORT_ID] == a_report()
@@ -119,11 +120,68 @@ def test_warning_reaches_the_assignee_alone_and_changes_no_desk() -> None:
 
 def test_rung_that_reaches_nobody_goes_on_at_once() -> None:
     changes = fired(desk=a_desk(ANI, absent(BUDI), absent(CITRA), KETUA))
-    assert clock_of(changes).next_due == DUE
-    assert (clock_of(changes).step, clock_of(changes).level) == (2, 1)
-    assert (changes.escalations[0].did, changes.escalations[0].told) == ("no_target", ())
-    assert changes.deliveries == []
-    assert changes.reports[REPORT_ID] == a_report()
+    assert [(line.step, line.level, line.did, line.told) for line in changes.escalations] == [
+        (2, 1, "no_target", ()),
+        (3, 2, "notify", ("ketua",)),
+    ]
+    assert {line.fired_at for line in changes.escalations} == {DUE}
+    assert clock_of(changes).exhausted
+    assert [notice.recipient for notice in notices(changes)] == ["ketua"]
+    assert changes.reports[REPORT_ID].assignee == "ani"
+
+
+def test_steps_missed_while_nobody_watched_are_all_logged_and_told_once_to_each() -> None:
+    """I12: one digest for the levels passed; the log keeps every row."""
+    late = MONDAY + timedelta(days=6)
+    clock = a_clock(LADDER)
+    changes = fire(clock, [], a_report(), a_rulebook(LADDER), a_desk(*EVERYBODY), now=late)
+    assert [(line.step, line.level, line.remark) for line in changes.escalations] == [
+        (1, 0, "overtaken"),
+        *((step, step - 1, None) for step in range(2, 7)),
+    ]
+    assert [line.due_at for line in changes.escalations] == [due for _, due in plan(clock, LADDER, a_calendar())][:6]
+    assert [notice.recipient for notice in notices(changes)] == ["budi", "citra", "sekar", "ketua", "kadis"]
+    (callback,) = callbacks(changes)
+    assert callback.payload["escalated_to"] == "dinas_head"
+    after = clock_of(changes)
+    assert (after.step, after.level) == (6, 5)
+    assert after.next_due is not None
+    assert after.next_due > late
+
+
+def test_who_stands_on_several_rungs_that_were_missed_gets_one_notice_of_the_last() -> None:
+    changes = fire(
+        a_clock(LADDER), [], a_report(), a_rulebook(LADDER), a_desk(ANI, ADMIN), now=MONDAY + timedelta(days=30)
+    )
+    (notice,) = notices(changes)
+    assert (notice.recipient, notice.step, notice.payload["level"]) == ("admin", 7, 6)
+    twice = a_policy(
+        Kind.ACKNOWLEDGE,
+        "1 hours",
+        ("1 hours", "role:chair", "notify"),
+        ("2 hours", "role:chair", "notify"),
+    )
+    changes = fire(
+        a_clock(twice), [], a_report(), a_rulebook(twice), a_desk(*EVERYBODY), now=MONDAY + timedelta(days=1)
+    )
+    (notice,) = notices(changes)
+    assert (notice.recipient, notice.step, notice.payload["steps"]) == ("ketua", 2, [1, 2])
+    assert [line.told for line in changes.escalations] == [("ketua",), ("ketua",)]
+
+
+def test_step_whose_time_was_moved_says_so_once() -> None:
+    clock = replace(a_clock(LADDER), step=1, next_due=DUE, moved_at=MONDAY)
+    changes = fire(clock, [], a_report(), a_rulebook(LADDER), a_desk(*EVERYBODY), now=MONDAY + timedelta(hours=5))
+    assert [line.remark for line in changes.escalations] == ["due_moved", None]
+    assert clock_of(changes).moved_at is None
+
+
+def test_citizens_clock_does_not_close_in_the_turn_that_reminds() -> None:
+    """Closing touches the other clocks: it waits for a turn that holds them."""
+    late = MONDAY + timedelta(days=60)
+    changes = fire(a_clock(COMPLETION), [], a_report(), a_rulebook(COMPLETION), a_desk(*EVERYBODY), now=late)
+    assert "close" not in [line.did for line in changes.escalations]
+    assert clock_of(changes).next_due is not None
 
 
 def test_warning_that_reaches_nobody_does_not_begin_the_ladder_early() -> None:
@@ -231,13 +289,14 @@ def run_out(people: tuple[Person, ...]) -> tuple[list[Changes], Report]:
 )
 def test_report_nobody_touches_climbs_every_rung_once_in_order(people: tuple[Person, ...]) -> None:
     happened, report = run_out(people)
-    log = [changes.escalations[0] for changes in happened]
+    log = [line for changes in happened for line in changes.escalations]
     assert [line.step for line in log] == list(range(1, len(LADDER.steps) + 1))
     assert [line.level for line in log] == [0, 1, 2, 3, 4, 5, 6]
     assert [line.fired_at for line in log] == sorted(line.fired_at for line in log)
     keys = [d.dedupe_key for changes in happened for d in changes.deliveries]
     assert len(keys) == len(set(keys))
-    assert report.sequence == 1 + sum(line.level > 0 and line.did != "no_target" for line in log)
+    climbed = [any(line.level > 0 and line.did != "no_target" for line in one.escalations) for one in happened]
+    assert report.sequence == 1 + sum(climbed)
 
 
 def test_everybody_on_the_ladder_hears_of_a_report_nobody_touches() -> None:
