@@ -6,11 +6,14 @@ from datetime import datetime
 import structlog
 
 from bridge.reports.clocks import ClockState, Kind, Obligation, end
+from bridge.reports.escalation import Desk
+from bridge.reports.merging import merge, transfer
 from bridge.reports.moves import NO_DETAILS, Actor, Details, decide_move
 from bridge.reports.people import Person
 from bridge.reports.report import Changes, Delivery, Purpose, Report
 from bridge.reports.states import Move, MoveRefused, Status
 from bridge.rules import Rules
+from bridge.storage import people
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Connection, Database
@@ -90,6 +93,46 @@ class Casework:
             changes, changed = _assigned(report, person, actor, reason, now)
             write(self._database, connection, changes)
         return changed
+
+    def merge(self, ticket: str, into: str, actor: Actor, reason: str) -> Report:
+        """Close a report as the duplicate of another one, which keeps the earlier deadlines.
+
+        Raises:
+            NoSuchReport: no report has one of the tickets.
+            NotPossible: one is closed, or they are the same.
+        """
+        return self._rules.deciding(lambda: self._merge(ticket, into, actor, reason))
+
+    def transfer(self, ticket: str, office: str, actor: Actor, reason: str) -> Report:
+        """Give a report to another office; its clocks go on, counted in that office's calendar.
+
+        Raises:
+            NoSuchReport: no report has the ticket.
+            NotPossible: closed, there already, or no such office.
+        """
+        return self._rules.deciding(lambda: self._transfer(ticket, office, actor, reason))
+
+    def _merge(self, ticket: str, into: str, actor: Actor, reason: str) -> Report:
+        with self._database.write() as connection:
+            ids = [stored.by_ticket(connection, one).report_id for one in (ticket, into)]
+            owed = stored.lock_obligations(self._database, connection, ids)
+            reports = stored.lock(self._database, connection, ids)
+            now = self._database.now(connection)
+            duplicate, survivor = (reports[report_id] for report_id in ids)
+            both = {report_id: owed.get(report_id, []) for report_id in ids}
+            changes = merge(duplicate, survivor, both, self._rules.book, actor, now=now, reason=reason)
+            write(self._database, connection, changes)
+        log.info("merged", ticket=ticket, into=into, by=actor.name)
+        return changes.reports[ids[0]]
+
+    def _transfer(self, ticket: str, office: str, actor: Actor, reason: str) -> Report:
+        with self._database.write() as connection:
+            report, owed, now = self._locked(connection, ticket)
+            desk = Desk(people.active(connection), stored.open_by_assignee(connection))
+            changes = transfer(report, owed, office, self._rules.book, desk, actor, now=now, reason=reason)
+            write(self._database, connection, changes)
+        log.info("transferred", ticket=ticket, office=office, by=actor.name)
+        return changes.reports[report.report_id]
 
     def _acknowledge(self, ticket: str, actor: Actor, cycle: int | None) -> Result:
         with self._database.write() as connection:

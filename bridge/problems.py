@@ -35,6 +35,7 @@ def domain_errors() -> dict[type[Exception], tuple[int, str]]:
     """Return error -> (HTTP status, title). A function, since a receiver shall not load the database for it."""
     from bridge.casework import NothingOwed, StaleCycle
     from bridge.links import BadLink
+    from bridge.reports.merging import NotPossible
     from bridge.reports.states import MoveRefused
     from bridge.storage.database import Conflict, DatabaseAway
     from bridge.storage.people import NoSuchPerson
@@ -45,6 +46,7 @@ def domain_errors() -> dict[type[Exception], tuple[int, str]]:
         NoSuchPerson: (404, "No such person"),
         NothingOwed: (409, "Nothing owed"),
         MoveRefused: (409, "Move not allowed"),
+        NotPossible: (409, "Not possible"),
         StaleCycle: (409, "The report was reopened since"),
         BadLink: (404, "This link does not work"),
         Conflict: (409, "Somebody else was first"),

@@ -5,6 +5,7 @@ import sys
 import click
 
 from bridge.cli import check, inspect, manage, reports, run
+from bridge.reports.merging import NotPossible
 from bridge.reports.states import MoveRefused
 from bridge.storage.database import DatabaseAway
 from bridge.storage.migrate import NotMigrated
@@ -31,6 +32,7 @@ _SAID: dict[type[Exception], str] = {
     NoSuchReport: "No report has the ticket {}.",
     NoSuchPerson: "No person has the id {}; see: bridge people list",
     MoveRefused: "{}.",
+    NotPossible: "Not possible: {}.",
     NotMigrated: "{}",
     DatabaseAway: "The database cannot be reached: {}",
 }

@@ -36,10 +36,11 @@ def open_service(*, need_rules: bool = False, quiet: bool = True) -> Service:
 
 def ticket_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument TICKET, in any way a person may write it."""
-    return click.argument("ticket", callback=_ticket)(function)
+    return click.argument("ticket", callback=ticket_option)(function)
 
 
-def _ticket(_: click.Context, __: click.Parameter, value: str) -> str:
+def ticket_option(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Read a ticket in any way a person may write it."""
     ticket = read_ticket(value)
     if ticket is None:
         raise click.BadParameter(f"{value!r} is not a ticket like K7Q2-9XWM-4T8R; check for a slip")
@@ -48,7 +49,7 @@ def _ticket(_: click.Context, __: click.Parameter, value: str) -> str:
 
 def optional_ticket(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """Read a ticket given as an option; empty means any."""
-    return _ticket(context, parameter, value) if value else ""
+    return ticket_option(context, parameter, value) if value else ""
 
 
 def me() -> Actor:

@@ -1,4 +1,4 @@
-"""`bridge reports list|show|ack|move|assign`."""
+"""`bridge reports list|show|ack|move|meet|assign|merge|transfer`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, me, open_service, show_json, show_table, ticket_argument
+from bridge.cli.common import as_json, me, open_service, show_json, show_table, ticket_argument, ticket_option
 from bridge.reports.clocks import Kind, Obligation
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome, Status
@@ -154,6 +154,34 @@ def assign(ticket: str, person_id: str, reason: str) -> None:
         person = people.one(connection, person_id)
     service.casework.assign(ticket, person, me(), reason)
     click.echo(f"{ticket} is with {person.name}.")
+
+
+@reports.command("merge")
+@ticket_argument
+@click.option("--into", required=True, callback=ticket_option, help="The ticket that goes on.")
+@click.option("--reason", required=True, help="Why; kept in the history of both.")
+def merge(ticket: str, into: str, reason: str) -> None:
+    """Close a report as the duplicate of another, which keeps the earlier deadlines; reopening it takes that back.
+
+    Example: bridge reports merge K7Q2-9XWM-4T8R --into 4TZ9-K2M7-0HQ3 --reason "pengaduan yang sama"
+    """
+    service = open_service(need_rules=True)
+    service.casework.merge(ticket, into, me(), reason)
+    click.echo(f"{ticket} is closed as a duplicate; {into} goes on.")
+
+
+@reports.command("transfer")
+@ticket_argument
+@click.argument("office")
+@click.option("--reason", required=True, help="Why; kept in the history.")
+def transfer(ticket: str, office: str, reason: str) -> None:
+    """Give a report to another office; its clocks go on.
+
+    Example: bridge reports transfer K7Q2-9XWM-4T8R bpsk-bandung --reason "domisili konsumen di Bandung"
+    """
+    service = open_service(need_rules=True)
+    report = service.casework.transfer(ticket, office, me(), reason)
+    click.echo(f"{ticket} is with {office}, on the desk of {report.assignee or 'nobody yet'}.")
 
 
 def public(row: dict[str, Any]) -> dict[str, Any]:

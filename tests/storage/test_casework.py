@@ -7,11 +7,12 @@ import pytest
 
 from bridge.casework import NothingOwed, StaleCycle
 from bridge.reports.clocks import Kind
+from bridge.reports.merging import NotPossible
 from bridge.reports.moves import Actor, Details
 from bridge.reports.states import MOVES, Move, MoveRefused, Outcome, Status
 from bridge.storage.reports import NoSuchReport
 from tests.storage.crashes import LIMIT_S, Standstill, survives_every_crash, together
-from tests.storage.office import ANI, KARTIKA, PEOPLE, Office, shape
+from tests.storage.office import ANI, KARTIKA, PEOPLE, Office, id_of, shape
 
 DETAILS = {
     Move.ASK_COMPLETION: Details(missing=("bukti pembelian",)),
@@ -239,3 +240,82 @@ def test_report_closed_while_somebody_asks_the_citizen_has_no_clock_left_running
         closing.result()
     assert office.report(ticket).status is Status.CLOSED
     assert office.clocks(ticket) == {"acknowledge": "met", "triage": "met", "completion": "cancelled"}
+
+
+# --- two reports of one grievance, and another office ---------------------------------------------------------------
+
+
+def test_merged_report_is_closed_and_the_other_keeps_the_earlier_deadline(office: Office) -> None:
+    first = office.receive("Q-1")
+    office.pass_time(600)
+    second = office.receive("Q-2")
+    earlier = {row["kind"]: row["deadline_at"] for row in office.rows("obligations", report_id=id_of("Q-1"))}
+    report = office.casework.merge(first, second, KARTIKA, "pengaduan yang sama")
+    assert (report.status, report.outcome, report.merged_into) == (Status.CLOSED, Outcome.DUPLICATE, second)
+    assert office.clocks(first) == {"acknowledge": "cancelled", "triage": "cancelled"}
+    assert {row["ended_by"] for row in office.rows("obligations", report_id=id_of("Q-1"))} == {f"merged:{second}"}
+    kept = {row["kind"]: row["deadline_at"] for row in office.rows("obligations", report_id=id_of("Q-2"))}
+    assert kept == earlier
+    office.pass_time(3000)
+    assert office.tick_all() == 1
+    (fired,) = office.rows("escalations")
+    assert (fired["ticket"], fired["remark"]) == (second, "due_moved")
+
+
+def test_two_reports_merged_into_each_other_at_once_leave_one_open(office: Office) -> None:
+    first, second = office.receive("Q-1"), office.receive("Q-2")
+
+    def merging(one: str, into: str) -> Callable[[], Any]:
+        def work() -> Any:
+            try:
+                return office.casework.merge(one, into, KARTIKA, "sama")
+            except NotPossible as error:
+                return error
+
+        return work
+
+    together(merging(first, second), merging(second, first))
+    assert sorted(office.report(ticket).status for ticket in (first, second)) == [Status.CLOSED, Status.RECEIVED]
+
+
+def test_death_between_any_two_statements_of_a_merge_leaves_both_as_they_were(office: Office, twin: Office) -> None:
+    for one in (office, twin):
+        one.receive("Q-1")
+        one.pass_time(600)
+        one.receive("Q-2")
+    tickets = [office.report(office.receive("Q-1")).ticket, office.report(office.receive("Q-2")).ticket]
+    before = shape(office.snapshot())
+    deaths = survives_every_crash(
+        office.database,
+        lambda: office.casework.merge(*tickets, KARTIKA, "sama"),
+        lambda: _same(shape(office.snapshot()), before),
+    )
+    assert deaths > 5
+    twin.casework.merge(*tickets, KARTIKA, "sama")
+    assert shape(office.snapshot()) == shape(twin.snapshot())
+
+
+def _same(found: Any, wanted: Any) -> None:
+    assert found == wanted
+
+
+def test_transferred_report_goes_on_in_the_other_office_with_the_time_it_had(office: Office) -> None:
+    ticket = office.receive("Q-1")
+    other = next(name for name in office.rules.book.offices if name != office.report(ticket).office)
+    before = office.rows("obligations")
+    report = office.casework.transfer(ticket, other, KARTIKA, "domisili")
+    assert (report.office, report.assigned_before) == (other, ("ani",))
+    assert [row["started_at"] for row in office.rows("obligations")] == [row["started_at"] for row in before]
+    assert [row["event"] for row in office.rows("history")][-1] == "transferred"
+    with pytest.raises(NotPossible, match="already"):
+        office.casework.transfer(ticket, other, KARTIKA, "domisili")
+
+
+def test_report_passed_round_gains_no_time(office: Office) -> None:
+    """I32: reassigning and back again moves no deadline, and the way it went is kept."""
+    ticket = office.receive("Q-1", category="ASURANSI")
+    before = office.rows("obligations")
+    for person in (PEOPLE[1], PEOPLE[0], PEOPLE[1], PEOPLE[2]):
+        office.casework.assign(ticket, person, KARTIKA, "cuti")
+    assert office.rows("obligations") == before
+    assert office.report(ticket).assigned_before == ("ani", "budi", "ani", "budi")

@@ -1,0 +1,215 @@
+"""Two reports become one, a report changes office: the earlier clock goes on, and nobody gains time by it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.reports.clocks import ClockState, Kind, Obligation, end, pause
+from bridge.reports.merging import NotPossible, merge, transfer
+from bridge.reports.moves import Actor, Details, decide_move
+from bridge.reports.report import Changes, Purpose, Report
+from bridge.reports.rulebook import Office, Rulebook
+from bridge.reports.states import Move, Outcome, Status
+from tests.unit.given import (
+    ACKNOWLEDGE,
+    ANI,
+    BUDI,
+    CITRA,
+    MONDAY,
+    OFFICE,
+    REPORT_ID,
+    TRIAGE,
+    a_calendar,
+    a_clock,
+    a_desk,
+    a_policy,
+    a_report,
+    a_rulebook,
+)
+
+SEKAR = Actor("person:sekar")
+OTHER_ID = "0d9c1f3e-0000-5000-8000-000000000002"
+NOW = MONDAY + timedelta(hours=3)
+HASTY = replace(
+    a_policy(Kind.ACKNOWLEDGE, "1 working hours", ("1 working hours", "role:chair", "notify")), version="hasty@1"
+)
+
+
+def other_report(**changes: Any) -> Report:
+    """A second report of the same grievance, an hour older or younger."""
+    return a_report(report_id=OTHER_ID, ticket="4TZ9-K2M7-0HQ3", external_id="QL-88122", **changes)
+
+
+def of_other(clock: Obligation) -> Obligation:
+    return replace(clock, report_id=OTHER_ID)
+
+
+def merged(kept: Obligation, given_up: Obligation, rulebook: Rulebook | None = None) -> Changes:
+    """Merge the other report, with its one clock, into the usual one."""
+    owed: Mapping[str, list[Obligation]] = {REPORT_ID: [kept], OTHER_ID: [of_other(given_up)]}
+    book = rulebook or a_rulebook()
+    return merge(other_report(), a_report(), owed, book, SEKAR, now=NOW, reason="pengaduan yang sama")
+
+
+def after(changes: Changes, report_id: str) -> list[Obligation]:
+    return [o for o in changes.obligations if o.report_id == report_id]
+
+
+def test_duplicate_is_closed_with_the_ticket_that_goes_on_and_its_clock_names_it() -> None:
+    changes = merged(a_clock(), a_clock(at=MONDAY + timedelta(hours=1)))
+    duplicate = changes.reports[OTHER_ID]
+    assert (duplicate.status, duplicate.outcome) == (Status.CLOSED, Outcome.DUPLICATE)
+    assert duplicate.merged_into == "K7Q2-9XWM-4T8R"
+    (clock,) = after(changes, OTHER_ID)
+    assert (clock.state, clock.ended_by, clock.next_due) == (ClockState.CANCELLED, "merged:K7Q2-9XWM-4T8R", None)
+    assert [(line.report_id, line.event) for line in changes.history] == [
+        (OTHER_ID, "merged"),
+        (REPORT_ID, "took_over"),
+    ]
+    assert [d.report_id for d in changes.deliveries if d.purpose is Purpose.CALLBACK] == [OTHER_ID]
+
+
+def test_later_clock_of_the_duplicate_moves_nothing() -> None:
+    changes = merged(a_clock(), a_clock(at=MONDAY + timedelta(hours=1)))
+    assert after(changes, REPORT_ID) == []
+    assert changes.reports[REPORT_ID] == a_report()
+
+
+def test_earlier_clock_of_the_duplicate_goes_on_with_the_survivor_and_the_city_hears_of_it() -> None:
+    """I31."""
+    earlier = a_clock(at=MONDAY - timedelta(days=3))
+    changes = merged(a_clock(), earlier)
+    (clock,) = after(changes, REPORT_ID)
+    assert (clock.deadline_at, clock.started_at) == (earlier.deadline_at, earlier.started_at)
+    assert (clock.step, clock.next_due, clock.moved_at) == (0, earlier.next_due, NOW)
+    assert changes.reports[REPORT_ID].sequence == 2
+
+
+def test_step_that_fired_on_the_survivor_stays_fired() -> None:
+    climbed = replace(a_clock(), step=2, level=1)
+    (clock,) = after(merged(climbed, a_clock(at=MONDAY - timedelta(days=3))), REPORT_ID)
+    assert (clock.step, clock.level) == (2, 1)
+
+
+@pytest.mark.parametrize(("step", "level", "goes_on_with"), [(0, 0, 0), (1, 0, 1), (2, 1, 2)])
+def test_clock_of_another_policy_brings_its_own_deadline_and_tells_no_level_again(
+    step: int, level: int, goes_on_with: int
+) -> None:
+    book = a_rulebook()
+    book.policy_versions[HASTY.version] = HASTY
+    (clock,) = after(merged(replace(a_clock(), step=step, level=level), a_clock(HASTY), book), REPORT_ID)
+    assert clock.deadline_at == MONDAY + timedelta(hours=1)
+    assert clock.policy_version == HASTY.version
+    assert (clock.step, clock.level) == (goes_on_with, level)
+
+
+@pytest.mark.parametrize(
+    ("kept", "given_up"),
+    [
+        (end(a_clock(), ClockState.MET, now=NOW, by="person:ani"), a_clock(at=MONDAY - timedelta(days=3))),
+        (pause(a_clock(), now=NOW, by="person:ani", reason="bukti"), a_clock(at=MONDAY - timedelta(days=3))),
+        (a_clock(), end(a_clock(at=MONDAY - timedelta(days=3)), ClockState.MET, now=NOW, by="person:ani")),
+        (a_clock(), a_clock(TRIAGE, at=MONDAY - timedelta(days=30))),
+    ],
+    ids=["kept one is met", "kept one waits", "other is met", "other kind"],
+)
+def test_only_running_clocks_of_one_kind_are_compared(kept: Obligation, given_up: Obligation) -> None:
+    assert after(merged(kept, given_up), REPORT_ID) == []
+
+
+@given(kept=st.integers(-10_000, 10_000), given_up=st.integers(-10_000, 10_000))
+def test_deadline_after_a_merge_is_the_earlier_of_the_two(kept: int, given_up: int) -> None:
+    """I31, for any two starts."""
+    clocks = [a_clock(at=MONDAY + timedelta(minutes=minutes)) for minutes in (kept, given_up)]
+    left = after(merged(*clocks), REPORT_ID) or [clocks[0]]
+    assert left[0].deadline_at == min(clock.deadline_at for clock in clocks)
+
+
+@pytest.mark.parametrize("closed", [REPORT_ID, OTHER_ID])
+def test_closed_report_takes_no_part_in_a_merge(closed: str) -> None:
+    reports = [
+        replace(report, status=Status.CLOSED, outcome=Outcome.SETTLED) if report.report_id == closed else report
+        for report in (other_report(), a_report())
+    ]
+    with pytest.raises(NotPossible, match="is closed"):
+        merge(*reports, {REPORT_ID: [], OTHER_ID: []}, a_rulebook(), SEKAR, now=NOW, reason="x")
+
+
+def test_report_is_not_merged_into_itself() -> None:
+    with pytest.raises(NotPossible, match="itself"):
+        merge(a_report(), a_report(), {REPORT_ID: []}, a_rulebook(), SEKAR, now=NOW, reason="x")
+
+
+def test_reopening_a_duplicate_takes_the_merge_back() -> None:
+    changes = merged(a_clock(), a_clock())
+    duplicate = changes.reports[OTHER_ID]
+    reopened = decide_move(
+        Move.REOPEN, duplicate, after(changes, OTHER_ID), a_rulebook(), SEKAR, now=NOW, details=Details(reason="bukan")
+    )
+    report = reopened.reports[OTHER_ID]
+    assert (report.status, report.cycle, report.merged_into) == (Status.RECEIVED, 2, None)
+    assert all(o.state is ClockState.RUNNING for o in reopened.obligations)
+
+
+BANDUNG = "bpsk-bandung"
+
+
+def two_offices() -> Rulebook:
+    """A second office, which opens an hour later and closes an hour earlier."""
+    book = a_rulebook()
+    shorter = a_calendar(name="bandung", version="bandung@1", week=((((660, 960),),) * 5) + ((), ()))
+    return Rulebook(
+        rules=book.rules,
+        offices={**book.offices, BANDUNG: Office(BANDUNG, "BPSK Bandung", "bandung")},
+        calendars={**book.calendars, "bandung": shorter},
+        policies=book.policies,
+        told_back=book.told_back,
+    )
+
+
+def moved_to(office: str, *clocks: Obligation, report: Report | None = None) -> Changes:
+    people = (ANI, replace(BUDI, office=BANDUNG), replace(CITRA, office=BANDUNG))
+    desk = a_desk(*people, budi=3)
+    return transfer(
+        report or a_report(), clocks, office, two_offices(), desk, SEKAR, now=NOW, reason="domisili di Bandung"
+    )
+
+
+def test_transferred_report_lies_on_the_least_laden_desk_there_and_its_clock_was_not_reset() -> None:
+    """I32."""
+    clock = replace(a_clock(), step=1)
+    changes = moved_to(BANDUNG, clock)
+    report = changes.reports[REPORT_ID]
+    assert (report.office, report.assignee, report.assigned_before) == (BANDUNG, "citra", ("ani",))
+    (moved,) = changes.obligations
+    assert (moved.started_at, moved.step, moved.policy_version) == (clock.started_at, 1, clock.policy_version)
+    assert (moved.calendar_version, moved.moved_at) == ("bandung@1", NOW)
+    assert moved.deadline_at == clock.deadline_at + timedelta(hours=1)
+    (notice,) = [d for d in changes.deliveries if d.purpose is Purpose.NOTICE]
+    assert notice.recipient == "citra"
+    (line,) = changes.history
+    assert (line.event, line.data["of"], line.data["to"]) == ("transferred", OFFICE, BANDUNG)
+
+
+def test_clock_that_has_ended_is_not_touched_by_a_transfer() -> None:
+    ended = end(a_clock(ACKNOWLEDGE), ClockState.MET, now=NOW, by="person:ani")
+    assert moved_to(BANDUNG, ended).obligations == []
+
+
+@pytest.mark.parametrize(
+    ("office", "status", "why"),
+    [
+        (OFFICE, Status.RECEIVED, "already"),
+        ("moon", Status.RECEIVED, "there is no office"),
+        (BANDUNG, Status.CLOSED, "closed"),
+    ],
+)
+def test_transfer_that_makes_no_sense_is_refused(office: str, status: Status, why: str) -> None:
+    report = a_report(status=status, outcome=Outcome.SETTLED if status is Status.CLOSED else None)
+    with pytest.raises(NotPossible, match=why):
+        moved_to(office, report=report)
