@@ -13,6 +13,7 @@ import holidays
 from bridge.reports.calendars import Hours, Period, WorkingCalendar
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY = 1440
 _STRETCH = re.compile(r"([0-9]{1,2}):([0-5][0-9])-([0-9]{1,2}):([0-5][0-9])")
 
 
@@ -78,6 +79,8 @@ def version_of(name: str, definition: Mapping[str, Any]) -> str:
 def stretch(text: str) -> tuple[int, int]:
     """Return the minutes after midnight at which a stretch like `07:30-12:00` starts and ends.
 
+    One over midnight ends after 24:00: `22:00-30:00` is from ten in the evening to six the next morning.
+
     Raises:
         BadHours: says what would be right.
     """
@@ -85,8 +88,8 @@ def stretch(text: str) -> tuple[int, int]:
     if not found:
         raise BadHours(f"{text!r} is not a stretch of hours like '07:30-12:00'")
     start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
-    if not start < end <= 1440:
-        raise BadHours(f"{text!r} must start before it ends, within 00:00 and 24:00")
+    if not start < end <= 2 * _DAY or start >= _DAY:
+        raise BadHours(f"{text!r} must start before it ends; over midnight write for example '22:00-30:00'")
     return start, end
 
 
@@ -103,14 +106,17 @@ def _proposed(content: Mapping[str, Any]) -> dict[date, str]:
 
 
 def _week(hours: Mapping[str, list[str]]) -> tuple[Hours, ...]:
-    return tuple(tuple(stretch(text) for text in _in_order(hours.get(day, []), day)) for day in DAYS)
-
-
-def _in_order(texts: list[str], day: str) -> list[str]:
-    stretches = [stretch(text) for text in texts]
-    if any(before[1] > after[0] for before, after in pairwise(stretches)):
-        raise BadHours(f"{day}: stretches overlap or are out of order: {', '.join(texts)}")
-    return texts
+    written = [[stretch(text) for text in hours.get(day, [])] for day in DAYS]
+    week = []
+    for place, today in enumerate(written):
+        # What runs over midnight ends on the next day: Sunday's on Monday.
+        yesterday = [(0, end - _DAY) for _, end in written[place - 1] if end > _DAY]
+        stretches = [*yesterday, *((start, min(end, _DAY)) for start, end in today)]
+        if any(before[1] > after[0] for before, after in pairwise(stretches)):
+            texts = ", ".join(hours.get(DAYS[place], []))
+            raise BadHours(f"{DAYS[place]}: stretches overlap or are out of order: {texts or 'the night before'}")
+        week.append(tuple(stretches))
+    return tuple(week)
 
 
 def _tuples(week: Any) -> tuple[Hours, ...]:

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.reports.clocks import Deed, Kind, Policy
 from bridge.reports.daycounts import DayCount
+from config.calendars import DAYS
 from config.files import Configuration, read_configuration
 from config.settings import BadSettings, read_settings
 
@@ -226,9 +227,16 @@ WRONG = [
     (C, "07:30-12:00", "half past seven", "hours.mon.value[1]: 'half past seven' is not a stretch of hours like"),
     (C, "07:30-12:00", "07:90-12:00", "hours.mon.value[1]: '07:90-12:00' is not a stretch of hours like"),
     (C, "07:30-12:00", "12:00-07:30", "hours.mon.value[1]: '12:00-07:30' must start before it ends"),
-    (C, "00:00-24:00", "00:00-24:01", "hours.fri.value[1]: '00:00-24:01' must start before it ends, within"),
+    (
+        C,
+        "00:00-24:00",
+        "00:00-48:01",
+        "hours.fri.value[1]: '00:00-48:01' must start before it ends; over midnight write",
+    ),
     (C, "13:00-16:00", "11:00-16:00", "mon: stretches overlap or are out of order: 07:30-12:00, 11:00-16:00"),
     (C, '["07:30-12:00", "13:00-16:00"]\nfri = ["00:00-24:00"]', "[]", "no working hours on any day of the week"),
+    (C, '["00:00-24:00"]', '["00:00-24:00", "24:00-30:00"]', "hours.fri.value[2]: '24:00-30:00' must start before"),
+    (C, '["00:00-24:00"]', '["00:00-24:00"]\nthu = ["22:00-30:00"]', "fri: stretches overlap or are out of order"),
     (C, '["00:00-24:00"]', '"00:00-24:00"', "hours.fri.value: Not a valid list"),
     (C, '"ID"', '"XX"', "Country XX not available"),
     (C, "[2026, 2027]", "[2027, 2026]", "years: the first year, then the last one"),
@@ -362,6 +370,17 @@ def test_warning_can_be_so_long_before_the_end(tmp_path: Path) -> None:
     files = edited((P, '"50%", "80%"', '"90 working minutes"'))
     policy = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.policies["default"][Kind.ACKNOWLEDGE]
     assert [str(step.at) for step in policy.steps if not step.level] == ["150 working minutes"]
+
+
+def test_stretch_over_midnight_ends_on_the_next_day_sundays_on_monday(tmp_path: Path) -> None:
+    night = '["20:00-22:00"]\nsat = ["22:00-30:00"]\nsun = ["08:00-12:00", "22:00-24:30"]'
+    files = edited((C, '["00:00-24:00"]', night), (C, '["07:30-12:00", "13:00-16:00"]', '["07:30-12:00"]'))
+    (calendar,) = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.calendars.values()
+    by_day = dict(zip(DAYS, calendar.week, strict=True))
+    assert by_day["sat"] == ((1320, 1440),)
+    assert by_day["sun"] == ((0, 360), (480, 720), (1320, 1440))
+    assert by_day["mon"] == ((0, 30), (450, 720))
+    assert by_day["fri"] == ((1200, 1320),)
 
 
 def test_way_of_counting_days_is_part_of_the_policy_and_its_version(tmp_path: Path) -> None:
