@@ -1,11 +1,13 @@
 """For operators: alive, able to accept, and figures for Prometheus."""
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from prometheus_client import REGISTRY as PROCESS
 
+from bridge.receiver.spool import spool_state
 from bridge.service import Service
 
 
@@ -21,8 +23,10 @@ def blueprint(service: Service, parts: Collection[str]) -> Blueprint:
     def ready() -> Response:
         """Ready means: a report sent now would be accepted, a page opened now would show."""
         faults = []
-        if "receiver" in parts and not service.publisher.healthy:
-            faults.append("the queue cannot be reached")
+        if "receiver" in parts and not service.way_in.healthy:
+            faults.append(
+                "the queue cannot be reached" + ("" if service.settings.embedded else ", and the disk is full")
+            )
         if "desk" in parts and (fault := _database_fault(service)):
             faults.append(fault)
         return _text("\n".join(faults) + "\n", 503) if faults else _text("ready\n")
@@ -30,6 +34,8 @@ def blueprint(service: Service, parts: Collection[str]) -> Blueprint:
     @routes.get("/metrics")
     def metrics() -> Response:
         figures = generate_latest(PROCESS)
+        if "receiver" in parts and not service.settings.embedded:
+            figures += generate_latest(_spool(service))
         if "desk" in parts:
             figures += generate_latest(_facts(service))
         return Response(figures, content_type=CONTENT_TYPE_LATEST)
@@ -46,6 +52,20 @@ def _database_fault(service: Service) -> str | None:
     except DatabaseAway as error:
         return f"the database cannot be reached: {error}"
     return None
+
+
+def _spool(service: Service) -> CollectorRegistry:
+    settings = service.settings
+    state = spool_state(settings.spool, floor_bytes=settings.spool_floor_mb * 1_000_000)
+    oldest_s = (datetime.now(UTC) - state.oldest_at).total_seconds() if state.oldest_at else 0.0
+    registry = CollectorRegistry()
+    for name, meaning, value in (
+        ("messages", "reports that wait for the broker", state.waiting),
+        ("oldest_s", "since when the oldest waits", oldest_s),
+        ("free_bytes", "disk left above the floor", state.free_bytes),
+    ):
+        Gauge(f"bridge_spool_{name}", meaning, registry=registry).set(value)
+    return registry
 
 
 def _facts(service: Service) -> CollectorRegistry:

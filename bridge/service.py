@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bridge.broker.publisher import Publisher, open_publisher
 from bridge.links import Links
+from bridge.receiver.spool import SpoolingPublisher
 from bridge.receiver.webhooks import Receiver
 from bridge.signing import BadKey, signing_key
 from config.files import Configuration, Source, read_configuration
@@ -54,6 +55,14 @@ class Service:
         return open_publisher(self.settings.broker_url)
 
     @cached_property
+    def way_in(self) -> Publisher:
+        """What makes received reports durable: the publisher, with a spool in front where the broker is elsewhere."""
+        settings = self.settings
+        if settings.embedded:
+            return self.publisher
+        return SpoolingPublisher(self.publisher, settings.spool, floor_bytes=settings.spool_floor_mb * 1_000_000)
+
+    @cached_property
     def rules(self) -> Rules:
         """The rulebook; call prepare() on it before the first decision."""
         from bridge.rules import Rules
@@ -76,7 +85,7 @@ class Service:
     def receiver(self) -> Receiver:
         """The way in."""
         keys = {name: _usable_keys(source) for name, source in self.configuration.sources.items()}
-        return Receiver(keys, self.settings.ticket_key, self.publisher, self.settings.public_url)
+        return Receiver(keys, self.settings.ticket_key, self.way_in, self.settings.public_url)
 
     def new_mailer(self) -> Mailer:
         """Return a mailer; one per thread."""
@@ -96,7 +105,7 @@ class Service:
 
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("publisher", "database"):
+        for name in ("way_in", "publisher", "database"):
             if name in self.__dict__:
                 self.__dict__[name].close()
 

@@ -59,6 +59,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_MAIL_FROM", "sender of notices", "jembatan@localhost", "address"),
     Setting("BRIDGE_LOG", "text for people, json for machines", "text"),
     Setting("BRIDGE_HEARTBEAT_URL", "for the auditor, which is not there yet; nothing pings it", "none", "URL"),
+    Setting("BRIDGE_SPOOL_FLOOR_MB", "free disk a receiver's spool leaves alone while the broker is away", "500", "MB"),
     Setting("BRIDGE_RECEIVER_WORKERS", "processes of `bridge receive`", "2"),
     Setting("BRIDGE_TRUSTED_PROXIES", "how many proxies in front of the pages to believe about addresses", "0"),
 )
@@ -92,8 +93,14 @@ class Settings:
     mail_from: str
     log: str
     heartbeat_url: str
+    spool_floor_mb: int
     receiver_workers: int
     trusted_proxies: int
+
+    @property
+    def spool(self) -> Path:
+        """Where reports wait while the broker is away."""
+        return self.data_dir / "spool.sqlite3"
 
     @property
     def embedded(self) -> bool:
@@ -201,6 +208,7 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
         mail_from=env.text("BRIDGE_MAIL_FROM", "jembatan@localhost"),
         log=env.choice("BRIDGE_LOG", "text", ("text", "json")),
         heartbeat_url=env.url("BRIDGE_HEARTBEAT_URL", "", ("http", "https")),
+        spool_floor_mb=env.number("BRIDGE_SPOOL_FLOOR_MB", 500, 1, 1_000_000),
         receiver_workers=env.number("BRIDGE_RECEIVER_WORKERS", 2, 1, 64),
         trusted_proxies=env.number("BRIDGE_TRUSTED_PROXIES", 0, 0, 5),
     )

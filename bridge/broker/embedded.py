@@ -88,6 +88,16 @@ class QueueStore:
             self._seen[tuple(queues)] = version
         return taken
 
+    def peek(self, queue: str, most: int) -> list[tuple[int, str]]:
+        """Return up to `most` messages (id, payload), oldest first, and leave them; for a queue with one reader."""
+        statement = "SELECT id, payload FROM messages WHERE queue = ? AND owner IS NULL ORDER BY id LIMIT ?"
+        return self._light.execute(statement, (queue, most)).fetchall()
+
+    def remove(self, message_ids: Sequence[int]) -> None:
+        """Delete messages that were looked at, all or none."""
+        with _transaction(self._light, self._turn):
+            self._light.executemany("DELETE FROM messages WHERE id = ?", [(one,) for one in message_ids])
+
     def ack(self, message_id: int) -> None:
         """Delete a message: its work is done."""
         with _transaction(self._light, self._turn):

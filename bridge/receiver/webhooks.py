@@ -112,7 +112,7 @@ def _accept(receiver: Receiver, source: str, environ: Environ) -> dict[str, Any]
     try:
         receiver.publisher.publish([message], timeout_s=CONFIRM_S)
     except NotDurable as error:
-        # The spool on the receiver's disk takes over here once it exists; until then the sender keeps the report.
+        # Neither the broker nor the spool on our disk could take it: the sender keeps the report.
         log.error("webhook_not_durable", source=source, webhook_id=webhook_id, error=str(error))
         detail = "The report could not be stored safely. Send it again later."
         raise Refused(503, "not_durable", detail, **{"Retry-After": str(RETRY_AFTER_S)}) from error

@@ -65,12 +65,27 @@ class FullDoor(Door):
         return self._seen
 
     @contextmanager
-    def without_queue(self) -> Iterator[None]:
+    def without_broker(self) -> Iterator[None]:
+        """Take RabbitMQ away for as long as the block lasts; the spool stays."""
+        self._rabbitmq.settle()
         self._rabbitmq.kill()
         try:
             yield
         finally:
             self._rabbitmq.ensure_running()
+
+    @contextmanager
+    def without_queue(self) -> Iterator[None]:
+        spool = self.bridge.folder / "var" / "spool.sqlite3"
+        with self.without_broker(), closing(sqlite3.connect(spool, isolation_level=None, timeout=30)) as holder:
+            holder.execute("BEGIN EXCLUSIVE")
+            yield
+            holder.execute("ROLLBACK")
+
+    def spooled(self) -> int:
+        """Return how many reports wait on the receiver's disk."""
+        with closing(sqlite3.connect(self.bridge.folder / "var" / "spool.sqlite3", timeout=30)) as spool:
+            return int(spool.execute("SELECT count(*) FROM messages").fetchone()[0])
 
 
 class SmallDoor(Door):
