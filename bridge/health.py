@@ -69,11 +69,17 @@ def _spool(service: Service) -> CollectorRegistry:
 
 
 def _facts(service: Service) -> CollectorRegistry:
+    from bridge.desk.banner import now_wrong
+    from bridge.reports.findings import What
     from bridge.storage.workers import pulse
 
     with service.database.read() as connection:
         figures = pulse(connection, service.database.now(connection))
     registry = CollectorRegistry()
+    wrong = {finding.what: max(1.0, finding.value) for finding in now_wrong(service)}
+    findings = Gauge("bridge_finding", "0: all is well; see docs/operations.md: findings", ["what"], registry=registry)
+    for what in What:
+        findings.labels(what).set(wrong.get(what, 0))
     for name, value in vars(figures).items():
         if value is not None:
             Gauge(f"bridge_{name}", f"see docs/operations.md: {name}", registry=registry).set(value)

@@ -25,6 +25,10 @@ class CannotListen(Exception):
     """The address is taken or not ours."""
 
 
+class MustStop(Exception):
+    """This process may not go on, for a reason outside its code: the message says which, a stack trace would not."""
+
+
 class Crew:
     """Threads that live and die together: if one ends with an error, the process ends, and is started anew."""
 
@@ -67,6 +71,10 @@ class Crew:
     def _guarded(self, name: str, work: Callable[[], None]) -> None:
         try:
             work()
+        except MustStop as error:
+            log.error("stopped", thread=name, why=str(error))
+            self._failed = True
+            self.stop.set()
         except Exception:
             log.exception("thread_failed", thread=name)
             self._failed = True

@@ -57,6 +57,17 @@ WORDS: dict[str, tuple[str, str]] = {
     "failed": ("gagal, akan diulang", "failed, will be retried"),
     "given_up": ("menyerah", "given up"),
     "suppressed": ("tidak perlu lagi", "no longer needed"),
+    # what is wrong with the clockwork
+    "missed_steps": ("Langkah tenggat lewat dan belum dijalankan", "Steps overdue and not fired"),
+    "outbox_late": ("Pesan tertahan di kotak keluar", "Messages wait in the outbox"),
+    "deliveries_stranded": ("Kiriman terdampar", "Deliveries stranded"),
+    "log_without_notices": ("Catatan eskalasi tanpa pemberitahuan", "Escalations without their notices"),
+    "log_unsealed": ("Catatan eskalasi belum disegel", "Rows of the escalation log not sealed"),
+    "long_transaction": ("Transaksi basis data terlalu lama", "A database transaction is open too long"),
+    "dead_tuples": ("Basis data perlu dibersihkan", "The database is not being vacuumed"),
+    "engine_held": ("Pengawas tenggat ditahan, tidak ada eskalasi", "The clocks are held, nothing escalates"),
+    "watcher_silent": ("Pengawas tenggat tidak bekerja", "The watcher of clocks is not at work"),
+    "auditor_silent": ("Pemeriksa tenggat tidak bekerja", "The auditor of clocks is not at work"),
     # states of a clock
     "running": ("berjalan", "running"),
     "paused": ("berhenti sementara", "paused"),

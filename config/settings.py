@@ -58,7 +58,21 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("BRIDGE_MAIL_FROM", "sender of notices", "jembatan@localhost", "address"),
     Setting("BRIDGE_LOG", "text for people, json for machines", "text"),
-    Setting("BRIDGE_HEARTBEAT_URL", "for the auditor, which is not there yet; nothing pings it", "none", "URL"),
+    Setting("BRIDGE_HEARTBEAT_URL", "a dead-man's switch; the auditor pings it as long as all is well", "none", "URL"),
+    Setting("BRIDGE_AUDIT_EVERY_S", "how often the auditor looks", "30", "seconds"),
+    Setting(
+        "BRIDGE_CLOCK_JUMP_S",
+        "the database's clock set forward by more than this holds the engine, set back by more raises an alarm",
+        "120",
+        "seconds",
+    ),
+    Setting(
+        "BRIDGE_GUARD_SHARE",
+        "a larger share of all running clocks due at once holds the engine for 15 minutes; 100 never does",
+        "50",
+        "percent",
+    ),
+    Setting("BRIDGE_GUARD_MIN", "so many clocks due at once, or fewer, never hold the engine", "500", "clocks"),
     Setting("BRIDGE_SPOOL_FLOOR_MB", "free disk a receiver's spool leaves alone while the broker is away", "500", "MB"),
     Setting("BRIDGE_RECEIVER_WORKERS", "processes of `bridge receive`", "2"),
     Setting("BRIDGE_TRUSTED_PROXIES", "how many proxies in front of the pages to believe about addresses", "0"),
@@ -93,6 +107,10 @@ class Settings:
     mail_from: str
     log: str
     heartbeat_url: str
+    audit_every_s: int
+    clock_jump_s: int
+    guard_share: int
+    guard_min: int
     spool_floor_mb: int
     receiver_workers: int
     trusted_proxies: int
@@ -208,6 +226,10 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
         mail_from=env.text("BRIDGE_MAIL_FROM", "jembatan@localhost"),
         log=env.choice("BRIDGE_LOG", "text", ("text", "json")),
         heartbeat_url=env.url("BRIDGE_HEARTBEAT_URL", "", ("http", "https")),
+        audit_every_s=env.number("BRIDGE_AUDIT_EVERY_S", 30, 1, 3600),
+        clock_jump_s=env.number("BRIDGE_CLOCK_JUMP_S", 120, 10, 86_400),
+        guard_share=env.number("BRIDGE_GUARD_SHARE", 50, 1, 100),
+        guard_min=env.number("BRIDGE_GUARD_MIN", 500, 1, 1_000_000),
         spool_floor_mb=env.number("BRIDGE_SPOOL_FLOOR_MB", 500, 1, 1_000_000),
         receiver_workers=env.number("BRIDGE_RECEIVER_WORKERS", 2, 1, 64),
         trusted_proxies=env.number("BRIDGE_TRUSTED_PROXIES", 0, 0, 5),

@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 
 from bridge.broker.topology import ROUTES
+from bridge.reports.guard import Limits
 from bridge.service import Service
 from bridge.storage.database import DatabaseAway
 from bridge.storage.migrate import NotMigrated, check
+from consumers.audit import Audit
 from consumers.notify_office import NotifyOffice
 from consumers.relay_outbox import RelayOutbox
 from consumers.report_back import ReportBack
@@ -35,23 +37,28 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
     def notify_office() -> NotifyOffice:
         return NotifyOffice(database, rules, service.new_mailer(), service.links, settings.mail_from)
 
+    def auditor() -> Audit:
+        return Audit(database, heartbeat_url=settings.heartbeat_url, every_s=settings.audit_every_s)
+
+    limits = Limits(settings.clock_jump_s, settings.guard_share / 100, settings.guard_min)
     tellers = range(1 if settings.embedded else _TELLERS)
     dead = [route.dead for route in ROUTES]
     make: dict[str, Callable[[], list[Callable[[], None]]]] = {
         "take_in": lambda: [fed("take_in", TakeIn(database, rules, settings.ticket_key))],
         "relay_outbox": lambda: [loop("relay_outbox", RelayOutbox(database, service.publisher).turn)],
         "notify_office": lambda: [fed("notify_office", notify_office()) for _ in tellers],
-        "watch_clocks": lambda: [loop("watch_clocks", WatchClocks(database, rules).turn)],
+        "watch_clocks": lambda: [loop("watch_clocks", WatchClocks(database, rules, limits).turn)],
         "report_back": lambda: [
             fed("report_back", ReportBack(database, service.new_cities(), service.links)) for _ in tellers
         ],
         "set_aside": lambda: [DeadLetterWorker(settings.broker_url, dead, SetAside(database), stop).run],
+        "audit": lambda: [loop("audit", auditor().turn)],
     }
     return {name: make[name]() for name in names}
 
 
-#: In the order of a report's way.
-STEPS = ("take_in", "relay_outbox", "notify_office", "watch_clocks", "report_back", "set_aside")
+#: In the order of a report's way; the auditor looks at all of it.
+STEPS = ("take_in", "relay_outbox", "notify_office", "watch_clocks", "report_back", "set_aside", "audit")
 
 
 def prepare(service: Service, stop: threading.Event) -> None:

@@ -1,6 +1,7 @@
 """Step 4: obligations that fall due escalate: log, notices, reassignment and the next due time, in one transaction.
 
-The timer is the `next_due` column. Any number of watchers share it: each takes what nobody else holds.
+The timer is the `next_due` column. Any number of watchers share it: each takes what nobody else holds. A guard holds
+them all when the database's clock jumps or an implausible share falls due at once; a version stops old ones.
 """
 
 import os
@@ -9,18 +10,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
+from bridge.reports import guard
 from bridge.reports.clocks import Deed, Obligation
 from bridge.reports.escalation import Desk, fire
+from bridge.reports.guard import Engine, Limits, Memory, Reading, Verdict
 from bridge.reports.report import Changes, Escalation, Report
 from bridge.reports.rulebook import UnknownVersion
 from bridge.rules import Rules
-from bridge.storage import escalations, people, workers
+from bridge.running import MustStop
+from bridge.storage import engine, escalations, people, workers
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Conflict, Connection, Database, StatementFailed
+from bridge.storage.migrate import NotMigrated
 
 log = structlog.get_logger()
 
@@ -28,8 +34,10 @@ log = structlog.get_logger()
 POLL_S = 1.0
 #: How often a watcher says that it lives, in seconds.
 SEEN_EVERY_S = 5.0
-#: An obligation whose step cannot be decided is looked at again after this long; the others go on.
-POISON_BACK_OFF = timedelta(minutes=5)
+#: How long a share that was found plausible is believed, in seconds, while one full batch follows the other.
+BELIEVED_S = 30.0
+#: Counts on while the machine sleeps, and nobody can set it.
+_UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class WatchClocks:
@@ -37,22 +45,37 @@ class WatchClocks:
 
     most = 100
 
-    def __init__(self, database: Database, rules: Rules) -> None:
+    def __init__(self, database: Database, rules: Rules, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         self._database = database
         self._rules = rules
+        self._limits = limits
+        self._memory = Memory()
+        self._believed_until = 0.0
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._seen_at = 0.0
 
     def turn(self) -> None:
-        """Fire until nothing is due, seal the log, then wait for the next due time."""
-        while self.tick():
-            self._seal()
+        """Fire until nothing is due, seal the log, then wait for the next due time.
+
+        Raises:
+            MustStop: the database is for another version of the clocks.
+        """
+        try:
+            while self.tick():
+                self._seal()
+                self._say_alive()
+        except NotMigrated as error:
+            raise MustStop(str(error)) from error
         self._seal()
         self._say_alive()
         time.sleep(self._idle_s())
 
     def tick(self) -> int:
-        """Fire one batch in one transaction without any I/O inside; returns how many steps fired."""
+        """Fire one batch in one transaction without any I/O inside; returns how many steps fired.
+
+        Raises:
+            NotMigrated: the database is for another version of the clocks; nothing was done.
+        """
         careful = iter((False, True))
         try:
             # A version that is still unknown when all have been loaded is a fault of its clock.
@@ -62,28 +85,13 @@ class WatchClocks:
             return self._tick(careful=True)
 
     def _tick(self, *, careful: bool) -> int:
+        fired: list[Escalation] = []
         with self._database.write() as connection:
-            now = self._database.now(connection)
-            due = _one_per_report(stored.claim_due(self._database, connection, now, self.most))
-            if not due:
-                return 0
-            ids = [obligation.report_id for obligation in due]
-            # Who moves a report locks it before its clocks: waiting for it here could wait for ever.
-            held = stored.lock(self._database, connection, ids, skip_locked=True)
-            owed = stored.obligations_of(connection, ids)
-            desk = Desk(people.active(connection), stored.open_by_assignee(connection))
-            fired: list[Escalation] = []
-            batch = Changes()
-            for obligation in (o for o in due if o.report_id in held):
-                report = held[obligation.report_id]
-                step = _Step(connection, obligation, owed[obligation.report_id], report, now)
-                changes = self._fired(step, desk, careful=careful)
-                if careful:
-                    changes = self._written_alone(step, changes)
-                else:
-                    batch.add(changes)
-                fired += changes.escalations
-            write(self._database, connection, batch)
+            now, memory = self._looked(connection)
+            if not memory.held:
+                fired = self._fire_due(connection, now, careful=careful)
+        # Only now it is certain that the hold we remember is there for everybody.
+        self._memory = memory
         for escalation in fired:
             log.info(
                 "escalated",
@@ -94,6 +102,72 @@ class WatchClocks:
                 late_s=round(escalation.lateness_s, 1),
             )
         return len(fired)
+
+    def _looked(self, connection: Connection) -> tuple[datetime, Memory]:
+        """Look at the clocks and at the engine's row; hold or release if so judged."""
+        state = engine.enter(self._database, connection)
+        asked_s = time.clock_gettime(_UPTIME)
+        now = self._database.now(connection)
+        reading = Reading(now, asked_s, time.clock_gettime(_UPTIME))
+        memory, verdict, moved_s = guard.judge(self._memory, reading, state.held_by(now), self._limits)
+        if verdict is Verdict.HOLD:
+            self._hold(connection, guard.CLOCK, f"the database's clock was set forward by {moved_s:.0f} s", now)
+        elif verdict is Verdict.SET_BACK:
+            log.error("database_clock_set_back", by_s=round(-moved_s))
+        elif verdict is Verdict.RELEASE or (verdict is Verdict.FIRE and state.over(now)):
+            self._let_go(connection, state)
+        elif verdict is Verdict.FIRE and self._too_many(connection, state, now):
+            memory = replace(memory, held=True)
+        return now, memory
+
+    def _too_many(self, connection: Connection, state: Engine, now: datetime) -> bool:
+        """Tell whether an implausible share is due; then the engine is held for a while."""
+        limits = self._limits
+        if engine.due(connection, now, limits.least + 1) <= limits.least:
+            self._believed_until = 0.0
+            if state.lets_through:
+                engine.forget_hold(connection)
+            return False
+        if state.lets_through or time.monotonic() < self._believed_until:
+            return False
+        due, later = engine.backlog(connection, now, lambda due: guard.enough_later(due, limits))
+        if not guard.implausible(due, later, limits):
+            self._believed_until = time.monotonic() + BELIEVED_S
+            return False
+        why = f"{due} or more clocks fell due at once, only {later} fall due later"
+        self._hold(connection, guard.SHARE, why, now, until=now + limits.pause)
+        return True
+
+    def _hold(self, connection: Connection, by: str, why: str, now: datetime, until: datetime | None = None) -> None:
+        if engine.hold(connection, f"{by}: {why}", now=now, until=until):
+            log.error("engine_held", by=by, why=why, until=until.isoformat() if until else "released")
+
+    def _let_go(self, connection: Connection, state: Engine) -> None:
+        if state.held_since and engine.let_go(connection, state.held_since):
+            log.warning("engine_released", by="itself", held=state.held_why)
+
+    def _fire_due(self, connection: Connection, now: datetime, *, careful: bool) -> list[Escalation]:
+        due = _one_per_report(stored.claim_due(self._database, connection, now, self.most))
+        if not due:
+            return []
+        ids = [obligation.report_id for obligation in due]
+        # Who moves a report locks it before its clocks: waiting for it here could wait for ever.
+        held = stored.lock(self._database, connection, ids, skip_locked=True)
+        owed = stored.obligations_of(connection, ids)
+        desk = Desk(people.active(connection), stored.open_by_assignee(connection))
+        fired: list[Escalation] = []
+        batch = Changes()
+        for obligation in (o for o in due if o.report_id in held):
+            report = held[obligation.report_id]
+            step = _Step(connection, obligation, owed[obligation.report_id], report, now)
+            changes = self._fired(step, desk, careful=careful)
+            if careful:
+                changes = self._written_alone(step, changes)
+            else:
+                batch.add(changes)
+            fired += changes.escalations
+        write(self._database, connection, batch)
+        return fired
 
     def _fired(self, step: "_Step", desk: Desk, *, careful: bool) -> Changes:
         try:
@@ -134,10 +208,14 @@ class WatchClocks:
         if time.monotonic() - self._seen_at < SEEN_EVERY_S:
             return
         with self._database.write() as connection:
-            workers.seen(connection, self._name, "watch_clocks", self._database.now(connection))
+            now = self._database.now(connection)
+            workers.seen(connection, self._name, "watch_clocks", now)
+            engine.ticked(connection, now)
         self._seen_at = time.monotonic()
 
     def _idle_s(self) -> float:
+        if self._memory.held:
+            return POLL_S
         with self._database.read() as connection:
             due_at, now = stored.next_due(connection), self._database.now(connection)
         return POLL_S if due_at is None else min(POLL_S, max(0.01, (due_at - now).total_seconds()))
@@ -155,10 +233,15 @@ class _Step:
 
 
 def _put_off(step: _Step, error: Exception) -> Changes:
-    log.error("clock_stuck", ticket=step.report.ticket, kind=step.obligation.kind, exc_info=error)
-    changes = Changes(obligations=[replace(step.obligation, next_due=step.now + POISON_BACK_OFF)])
-    actor = f"clock:{step.obligation.kind}"
-    changes.note(step.report, "clock_stuck", actor, step.now, error=type(error).__name__)
+    """Set a step that cannot be decided aside for a while, longer every time, so that the others go on."""
+    obligation, actor = step.obligation, f"clock:{step.obligation.kind}"
+    last = engine.last_stuck(step.connection, step.report.report_id, actor) or {}
+    again = (last.get("cycle"), last.get("step")) == (obligation.cycle, obligation.step)
+    wait = guard.back_off(timedelta(seconds=last["wait_s"]) if again else None)
+    log.error("clock_stuck", ticket=step.report.ticket, kind=obligation.kind, again_in=str(wait), exc_info=error)
+    changes = Changes(obligations=[replace(obligation, next_due=step.now + wait)])
+    stuck: dict[str, Any] = {"error": type(error).__name__, "step": obligation.step, "wait_s": wait.total_seconds()}
+    changes.note(step.report, "clock_stuck", actor, step.now, **stuck)
     return changes
 
 

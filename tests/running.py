@@ -130,7 +130,7 @@ class Running:
 
     def parts(self) -> list[str]:
         """Return the names of the processes this kind of installation has."""
-        steps = ["take_in", "relay_outbox", "notify_office", "watch_clocks", "report_back", "set_aside"]
+        steps = ["take_in", "relay_outbox", "notify_office", "watch_clocks", "report_back", "set_aside", "audit"]
         return ["up"] if self.embedded else ["receive", "desk", *(f"work {step}" for step in steps)]
 
     def start_part(self, part: str) -> None:

@@ -14,7 +14,7 @@ from bridge.reports.clocks import Obligation, plan
 from bridge.reports.ladders import Holder, resolve
 from bridge.reports.report import Report
 from bridge.service import Service
-from bridge.words import length, when
+from bridge.words import length, say, when
 from config.settings import SETTINGS
 
 _MIN_FREE_BYTES = 500 * 1024 * 1024
@@ -253,6 +253,8 @@ def _check_queue(service: Service) -> list[str]:
 
 
 def _check_clocks(service: Service) -> list[str]:
+    from bridge.reports.findings import alarms
+    from bridge.storage import engine
     from bridge.storage.database import DatabaseAway
     from bridge.storage.migrate import NotMigrated, check
     from bridge.storage.workers import pulse
@@ -260,16 +262,12 @@ def _check_clocks(service: Service) -> list[str]:
     try:
         check(service.database)
         with service.database.read() as connection:
-            figures = pulse(connection, service.database.now(connection))
+            now = service.database.now(connection)
+            state, figures = engine.read(connection), pulse(connection, now)
     except (DatabaseAway, NotMigrated):
         return ["cannot be seen without the database"]
-    faults = []
-    if figures.watcher_s is None or figures.watcher_s > 30:
-        faults.append("no watcher of clocks at work in the last 30 s; start: bridge work watch_clocks (or bridge up)")
-    if figures.oldest_overdue_s > 30:
-        faults.append(f"an obligation is {figures.oldest_overdue_s:.0f} s overdue and has not fired")
-    if figures.outbox_age_s > 60:
-        faults.append(f"{figures.outbox} messages wait in the outbox, the oldest {figures.outbox_age_s:.0f} s")
+    found = alarms(state, now, audit_every_s=service.settings.audit_every_s)
+    faults = [f"{say(f.what, 'en')} ({f.value:.0f} {f.unit}): {f.do}" for f in found]
     if figures.given_up:
         faults.append(f"{figures.given_up} deliveries were given up; see: bridge deliveries list --state given_up")
     if figures.aside:

@@ -10,6 +10,8 @@ from bridge.storage.database import Database
 HEAD = "0002"
 #: One migration at a time on PostgreSQL, whoever starts first.
 _MIGRATION_LOCK = 8311_00
+#: Shared by the ticks of the clocks, taken alone by whoever they must not work beside.
+ENGINE_LOCK = 8311_03
 
 
 class NotMigrated(Exception):
@@ -49,6 +51,7 @@ def migrate(database: Database) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with database.write() as connection:
         if not database.is_sqlite:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            for lock in (_MIGRATION_LOCK, ENGINE_LOCK):
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

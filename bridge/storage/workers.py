@@ -1,19 +1,23 @@
 """Who is at work: a line per running step, and figures that tell whether anybody is overlooked."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from bridge.storage.tables import deliveries, obligations, outbox, set_aside, workers
+from bridge.storage.tables import deliveries, engine, obligations, outbox, set_aside, workers
+
+#: A worker not seen for so long has been replaced by another one: its line goes.
+_GONE = timedelta(days=1)
 
 
 def seen(connection: Connection, worker: str, step: str, now: datetime) -> None:
-    """Say that a worker is alive."""
+    """Say that a worker is alive; those long gone are forgotten."""
     values = {"step": step, "seen_at": now}
     if not connection.execute(sa.update(workers).where(workers.c.worker == worker).values(values)).rowcount:
         connection.execute(sa.insert(workers), [{"worker": worker, **values}])
+        connection.execute(sa.delete(workers).where(workers.c.seen_at < now - _GONE))
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,7 @@ class Pulse:
 def pulse(connection: Connection, now: datetime) -> Pulse:
     """Return the figures of this moment."""
     overdue = connection.execute(sa.select(sa.func.min(obligations.c.next_due))).scalar()
-    watcher = connection.execute(
-        sa.select(sa.func.max(workers.c.seen_at)).where(workers.c.step == "watch_clocks")
-    ).scalar()
+    watcher = connection.execute(sa.select(engine.c.ticked_at)).scalar()
     oldest = connection.execute(sa.select(sa.func.min(outbox.c.available_at))).scalar()
     return Pulse(
         oldest_overdue_s=_age(now, overdue),

@@ -88,7 +88,7 @@ def test_readme_names_files_there_are_and_says_what_each_leaves_and_when_it_fail
 def test_every_step_opens_with_what_it_takes_and_leaves() -> None:
     for step in STEPS:
         first = (ROOT / f"consumers/{step}.py").read_text().split('"""')[1]
-        assert re.match(r"(Step \d|The siding): ", first), step
+        assert re.match(r"(Step \d|The siding|The auditor): ", first), step
 
 
 # --- settings and links ---------------------------------------------------------------------------------------------

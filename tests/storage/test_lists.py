@@ -8,7 +8,7 @@ import pytest
 from bridge.reports.clocks import Kind
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome
-from bridge.storage import deliveries, webhooks, workers
+from bridge.storage import deliveries, engine, webhooks, workers
 from bridge.storage import reports as stored
 from bridge.storage.reports import NoSuchReport, Wanted
 from tests.storage.office import ANI, Office, body, webhook
@@ -137,8 +137,7 @@ def test_pulse_counts_what_is_overlooked(office: Office) -> None:
     office.set("obligations", {"next_due": None}, kind="triage")
     now = office.now()
     with office.database.write() as connection:
-        workers.seen(connection, "one", "watch_clocks", now - timedelta(seconds=90))
-        workers.seen(connection, "two", "take_in", now)
+        engine.ticked(connection, now - timedelta(seconds=90))
     with office.database.read() as connection:
         pulse = workers.pulse(connection, now)
     assert 50 <= pulse.oldest_overdue_s < 110

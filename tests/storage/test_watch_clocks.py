@@ -7,12 +7,13 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.reports.clocks import Kind
+from bridge.reports.guard import FIRST_BACK_OFF as POISON_BACK_OFF
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome, Status
 from bridge.storage import people
 from bridge.storage.database import Database
 from bridge.storage.tables import obligations
-from consumers.watch_clocks import POISON_BACK_OFF, WatchClocks
+from consumers.watch_clocks import WatchClocks
 from tests.storage.crashes import survives_every_crash
 from tests.storage.office import ANI, LADDER, Office, id_of, policy, shape
 
