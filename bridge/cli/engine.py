@@ -58,8 +58,7 @@ def hold(reason: str) -> None:
     service = open_service(need_rules=True)
     database, who = service.database, me().name
     with database.write() as connection:
-        stored.alone(database, connection)
-        stored.hold_for_good(connection, f"{who}: {reason}", now=database.now(connection))
+        stored.hold_for_good(database, connection, f"{who}: {reason}", now=database.now(connection))
     log.error("engine_held", by=who, why=reason, until="released")
     click.echo("The engine is held; nothing escalates until: bridge engine release")
 
@@ -76,7 +75,6 @@ def release(reason: str) -> None:
     service = open_service(need_rules=True)
     database, who = service.database, me().name
     with database.write() as connection:
-        stored.alone(database, connection)
         state = stored.read(connection)
         released = state.held_since is not None and stored.let_go(connection, state.held_since)
     if not released:

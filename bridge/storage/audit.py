@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.reports.findings import Finding, What
 from bridge.storage.database import Database
+from bridge.storage.engine import due
 from bridge.storage.tables import deliveries, escalation_seals, escalations, obligations, outbox
 
 
@@ -39,7 +40,7 @@ def look(database: Database, connection: Connection, now: datetime, limits: Thre
 
 
 def _late(connection: Connection, now: datetime, limits: Thresholds) -> Iterator[Finding]:
-    missed = _bounded(connection, obligations.c.next_due < _before(now, limits.missed_s), limits.counted)
+    missed = due(connection, _before(now, limits.missed_s), limits.counted)
     if missed:
         first = connection.execute(sa.select(sa.func.min(obligations.c.next_due))).scalar()
         yield Finding(What.MISSED_STEPS, missed, first or now)
@@ -47,15 +48,14 @@ def _late(connection: Connection, now: datetime, limits: Thresholds) -> Iterator
     if oldest is not None and oldest < _before(now, limits.outbox_s):
         yield Finding(What.OUTBOX_LATE, (now - oldest).total_seconds(), oldest)
     since = _before(now, limits.stranded_s)
-    stranded = _bounded(
-        connection,
-        sa.and_(
-            deliveries.c.finished_at.is_(None),
-            deliveries.c.next_attempt_at < since,
-            sa.or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until < since),
-        ),
-        limits.counted,
+    open_ones = (
+        sa.select(deliveries.c.next_attempt_at)
+        .where(deliveries.c.finished_at.is_(None), deliveries.c.next_attempt_at < since)
+        .where(sa.or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until < since))
+        .order_by(deliveries.c.next_attempt_at)
+        .limit(limits.counted)
     )
+    stranded = _count(connection, open_ones.subquery())
     if stranded:
         yield Finding(What.DELIVERIES_STRANDED, stranded, since)
 
@@ -101,10 +101,6 @@ def _dead_rows(connection: Connection, now: datetime, limits: Thresholds) -> Ite
 
 def _before(now: datetime, seconds: float) -> datetime:
     return now - timedelta(seconds=seconds)
-
-
-def _bounded(connection: Connection, condition: sa.ColumnElement[bool], most: int) -> int:
-    return _count(connection, sa.select(sa.literal_column("1")).where(condition).limit(most).subquery())
 
 
 def _count(connection: Connection, rows: sa.Subquery, *conditions: sa.ColumnElement[bool]) -> int:

@@ -55,12 +55,6 @@ def enter(database: Database, connection: Connection) -> Engine:
     return found
 
 
-def alone(database: Database, connection: Connection) -> None:
-    """Wait for the ticks under way and let none begin until this transaction ends. SQLite has one writer anyway."""
-    if not database.is_sqlite:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ENGINE_LOCK)))
-
-
 def hold(connection: Connection, why: str, *, now: datetime, until: datetime | None = None) -> bool:
     """Hold the engine because of `who: reason`; returns False when a hold that is no shorter is there already."""
     free = engine.c.held_since.is_(None)
@@ -69,8 +63,10 @@ def hold(connection: Connection, why: str, *, now: datetime, until: datetime | N
     return connection.execute(statement.values(values)).rowcount == 1
 
 
-def hold_for_good(connection: Connection, why: str, *, now: datetime) -> None:
-    """Hold the engine until it is released, in place of any hold there is."""
+def hold_for_good(database: Database, connection: Connection, why: str, *, now: datetime) -> None:
+    """Hold the engine until it is released, in place of any hold there is; waits for the ticks under way."""
+    if not database.is_sqlite:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ENGINE_LOCK)))
     values = {"held_since": now, "held_until": None, "held_why": why}
     connection.execute(sa.update(engine).where(_MINE).values(values))
 
@@ -131,5 +127,6 @@ def last_stuck(connection: Connection, report_id: str, actor: str) -> dict[str, 
 
 
 def _counted(connection: Connection, condition: sa.ColumnElement[bool], most: int) -> int:
-    some = sa.select(sa.literal_column("1")).select_from(obligations).where(condition).limit(most).subquery()
+    # In order, so that PostgreSQL walks the index and stops, and does not collect all that match before it counts.
+    some = sa.select(obligations.c.next_due).where(condition).order_by(obligations.c.next_due).limit(most).subquery()
     return connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
