@@ -108,6 +108,7 @@ class Running:
             "BRIDGE_SECRET_KEY": "s" * 32,
             "BRIDGE_TICKET_KEY": "t" * 32,
             "BRIDGE_SMTP_URL": self.mail.url,
+            "BRIDGE_AUDIT_EVERY_S": "2",
             "QLUE_WEBHOOK_SECRET": KEY,
             "QLUE_CALLBACK_URL": self.city.url,
             "QLUE_CALLBACK_SECRET": KEY,

@@ -1,5 +1,6 @@
 """One test per promise to a user, on both engines, with real processes from the webhook to the callback."""
 
+import json
 import re
 
 import requests
@@ -194,6 +195,14 @@ def test_doctor_finds_nothing_wrong_with_a_running_installation(running: Running
     assert "ok   database" in said
     assert "ok   queue" in said
     assert "no watcher" not in said
+
+
+def test_auditor_finds_nobody_overlooked_in_a_running_installation(running: Running) -> None:
+    def state() -> dict[str, object]:
+        return dict(json.loads(running.command("engine", "status", "--json")))
+
+    eventually(lambda: state()["audited_at"], 20, "the first audit")
+    eventually(lambda: not state()["findings"], 40, "an audit without findings")
 
 
 def test_escalation_log_is_a_whole_chain(running: Running) -> None:
