@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.reports.findings import What
-from bridge.storage import audit, engine
+from bridge.storage import audit, engine, escalations
 from bridge.storage.audit import Thresholds
 from consumers.audit import Audit
 from tests.servers import Answer, CityReceiver
@@ -64,8 +64,21 @@ def test_heartbeat_beats_once_an_audit_while_nobody_is_overlooked(well: Office, 
     assert switch.requests[0].body == b""
 
 
+def test_outage_that_was_caught_up_with_one_notice_each_is_well(well: Office, switch: CityReceiver) -> None:
+    well.receive("Q-2")
+    well.pass_time(20_000)
+    assert well.tick_all() > 5
+    with well.database.write() as connection:
+        escalations.seal(well.database, connection)
+    well.set("outbox", {"available_at": well.now()})
+    well.set("deliveries", {"next_attempt_at": well.now()})
+    auditor(well, switch).turn()
+    assert row(well)["findings"] == []
+
+
 def test_new_office_with_a_watcher_is_well(office: Office, switch: CityReceiver) -> None:
-    office.watcher.turn()
+    with office.database.write() as connection:
+        engine.ticked(connection, office.database.now(connection))
     auditor(office, switch).turn()
     assert len(switch.requests) == 1
 
