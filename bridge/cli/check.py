@@ -1,4 +1,4 @@
-"""`bridge migrate | doctor | settings | config check | routes test | clock explain`."""
+"""`bridge migrate | doctor | settings | config check | routes test`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, open_service, show_json, ticket_argument
-from bridge.reports.clocks import Obligation, plan
-from bridge.reports.ladders import Holder, resolve
-from bridge.reports.report import Report
+from bridge.cli.common import as_json, event_in, open_service, show_json
 from bridge.service import Service
 from bridge.words import length, say, when
 from config.settings import SETTINGS
@@ -100,7 +97,7 @@ def routes_test(file: Path, source: str, as_json: bool) -> None:
     from bridge.reports.routing import route
 
     service = open_service()
-    event = _event_in(file)
+    event = event_in(file)
     facts = _facts(event["data"], source)
     routing = route(facts, service.configuration.rulebook.rules)
     office = service.configuration.rulebook.offices[routing.rule.office]
@@ -119,75 +116,6 @@ def routes_test(file: Path, source: str, as_json: bool) -> None:
     click.secho(f"{office.name} ({office.office_id}), by the rule {routing.rule.name!r}", bold=True)
     for line in routing.explanation:
         click.echo(f"  {line}")
-
-
-@click.group()
-def clock() -> None:
-    """Deadlines, explained."""
-
-
-@clock.command("explain")
-@ticket_argument
-@as_json
-def clock_explain(ticket: str, as_json: bool) -> None:
-    """Account for every clock of a report: start, pauses, days off skipped, what is due when, who is next.
-
-    Example: bridge clock explain K7Q2-9XWM-4T8R
-    """
-    from bridge.storage import people
-    from bridge.storage import reports as stored
-
-    service = open_service(need_rules=True)
-    with service.database.read() as connection:
-        report = stored.by_ticket(connection, ticket)
-        owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
-        everybody = people.active(connection)
-        now = service.database.now(connection)
-    accounts = [_account(service, report, o, everybody, now) for o in owed]
-    if as_json:
-        show_json(accounts)
-        return
-    for account in accounts:
-        click.secho(f"{account['kind']}: {account['state']}, deadline {when(account['deadline_at'], 'en')}", bold=True)
-        for line in account["lines"]:
-            click.echo(f"  {line}")
-
-
-def _account(service: Service, report: Report, obligation: Obligation, everybody: Any, now: Any) -> dict[str, Any]:
-    book = service.rules.book
-    policy, calendar = book.frozen(obligation)
-    lines = [
-        f"started {when(obligation.started_at, 'en')}, cycle {obligation.cycle}",
-        f"span {policy.span} ({policy.source or 'no source given'})",
-        f"policy {policy.version}, calendar {calendar.version}",
-    ]
-    for pause in obligation.pauses:
-        until = when(pause.until, "en") if pause.until else "now"
-        lines.append(f"paused {when(pause.since, 'en')} to {until} by {pause.by}: {pause.reason}")
-    lines += [
-        f"skipped {day:%a %d %b %Y}: {why}"
-        for day, why in calendar.days_off_between(obligation.started_at, obligation.deadline_at)
-    ]
-    holder = Holder(report.office, report.assignee, report.assigned_before)
-    upcoming = []
-    for step, at in plan(obligation, policy, calendar) if obligation.next_due else []:
-        names = [p.name for p in resolve(step, holder, everybody, {}, now=now).tell]
-        name = f"level {step.level}" if step.level else "warning"
-        lines.append(f"{when(at, 'en')}  {name}: {step.deed} {step.to} ({', '.join(names) or 'nobody now'})")
-        upcoming.append({"at": at, "level": step.level, "do": step.deed, "to": step.to, "who": names})
-    if obligation.next_due:
-        lines.append(f"next in {length(calendar.elapsed(now, obligation.next_due), 'en')} of working time")
-    if obligation.ended_at:
-        lines.append(f"{obligation.state} {when(obligation.ended_at, 'en')} by {obligation.ended_by}")
-    return {
-        "kind": obligation.kind,
-        "state": obligation.state,
-        "started_at": obligation.started_at,
-        "deadline_at": obligation.deadline_at,
-        "next_due": obligation.next_due,
-        "steps": upcoming,
-        "lines": lines,
-    }
 
 
 @click.command()
@@ -288,16 +216,6 @@ def _check_mail(service: Service) -> list[str]:
     return []
 
 
-def _event_in(file: Path) -> dict[str, Any]:
-    from bridge.strict_json import NotJson, loads
-    from schemas.city import NotAReport, load_event
-
-    try:
-        return load_event(loads(file.read_bytes()))
-    except (NotJson, NotAReport) as error:
-        raise click.ClickException(f"{file} is not a report: {error}") from error
-
-
 def _facts(data: dict[str, Any], source: str) -> dict[str, str]:
     reporter, location = data.get("reporter") or {}, data.get("location") or {}
     return {
@@ -309,4 +227,4 @@ def _facts(data: dict[str, Any], source: str) -> dict[str, str]:
     }
 
 
-COMMANDS = (migrate, doctor, settings, config, routes, clock)
+COMMANDS = (migrate, doctor, settings, config, routes)

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,9 @@ from bridge import logs
 from bridge.reports.moves import Actor
 from bridge.reports.tickets import read_ticket
 from bridge.service import Service
+from bridge.words import LANGUAGES, ZONE
 
+in_language = click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Of the text.")
 as_json = click.option("--json", "as_json", is_flag=True, help="An array of objects with stable keys.")
 
 
@@ -50,6 +53,34 @@ def ticket_option(_: click.Context, __: click.Parameter, value: str) -> str:
 def optional_ticket(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """Read a ticket given as an option; empty means any."""
     return ticket_option(context, parameter, value) if value else ""
+
+
+def event_in(file: Path) -> dict[str, Any]:
+    """Return the checked event of a file that holds a webhook's body as a city sends it.
+
+    Raises:
+        ClickException: the file is none.
+    """
+    from bridge.strict_json import NotJson, loads
+    from schemas.city import NotAReport, load_event
+
+    try:
+        return load_event(loads(file.read_bytes()))
+    except (NotJson, NotAReport) as error:
+        raise click.ClickException(f"{file} is not a report: {error}") from error
+
+
+def moment(text: str) -> datetime:
+    """Return a date or time a person typed; without a zone it is Jakarta's.
+
+    Raises:
+        ClickException: it is neither.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.ClickException(f"{text!r} is not a date or time like 2026-12-28 or 2026-12-28T08:00") from error
+    return at if at.tzinfo else at.replace(tzinfo=ZONE)
 
 
 def me() -> Actor:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import click
 
-from bridge.cli.common import as_json, open_service, show_json, show_table
+from bridge.cli.common import as_json, moment, open_service, show_json, show_table
 from bridge.reports.people import Person, Role
-from bridge.words import ZONE, when
+from bridge.words import when
 
 
 @click.group()
@@ -87,8 +87,8 @@ def absent(person_id: str, since: str, until: str, back: bool) -> None:
     from bridge.storage import people as stored
 
     service = open_service(need_rules=True)
-    begin = None if back else (_moment(since) if since else datetime.now(UTC))
-    end = _moment(until) if until and not back else None
+    begin = None if back else (moment(since) if since else datetime.now(UTC))
+    end = moment(until) if until and not back else None
     if begin and end and end <= begin:
         raise click.ClickException(
             f"absent until {when(end, 'en')} would be over before it begins, {when(begin, 'en')}"
@@ -204,14 +204,6 @@ def simulate(
     else:
         click.echo(tally.in_words())
     raise SystemExit(0 if tally.unanswered == 0 else 1)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.ClickException(f"{text!r} is not a date or time like 2026-12-28 or 2026-12-28T08:00") from error
-    return at if at.tzinfo else at.replace(tzinfo=ZONE)
 
 
 def _asked() -> str:

@@ -1,6 +1,6 @@
 """One report: what the citizen wrote, its state and clocks, the moves there are, and one line of everything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,17 +8,23 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from werkzeug.wrappers import Response
 
 from bridge.auth import EVERYBODY, acting, needs
-from bridge.desk.shown import actor_name, facts_of, happened, shown_report, span_words, used_percent
+from bridge.clock_words import duration, ladder, ledger, local, span_words
+from bridge.desk.bar import bar
+from bridge.desk.shown import actor_name, facts_of, happened, shown_report, used_percent
 from bridge.pages import language
-from bridge.reports.clocks import Kind, Obligation, plan
-from bridge.reports.ladders import Holder, resolve
+from bridge.reports.clocks import Kind
+from bridge.reports.desk_time import Stay, by_desk, stays
+from bridge.reports.escalation import Desk
+from bridge.reports.explaining import Account, What, accounts
 from bridge.reports.moves import Details
 from bridge.reports.people import Person, Role
 from bridge.reports.report import Report
+from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import BEFORE_REGISTRATION, OUTCOME_WORDS, Move, Outcome, Status, Words, moves_from
 from bridge.service import Service
 from bridge.storage import deliveries, escalations, people
 from bridge.storage import reports as stored
+from bridge.storage.rows import escalation_of, event_of
 
 #: What an application to BPSK must hold (SK 350/2001 art. 16, as cited in docs/glossary.md).
 APPLICATION_NEEDS = (
@@ -85,23 +91,27 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
     with service.database.read() as connection:
         report = stored.by_ticket(connection, ticket)
         owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
-        everybody = people.active(connection)
+        desk = Desk(people.active(connection), stored.open_by_assignee(connection))
         names = people.names(connection)
         history = stored.history_of(connection, report.report_id)
         fired = escalations.listed(connection, escalations.Wanted(ticket=ticket, warnings=True))
         told = deliveries.listed(connection, report_id=report.report_id)
         now = service.database.now(connection)
+    mine = [o for o in owed if o.cycle == report.cycle]
+    explained = accounts(report, mine, book, desk, [escalation_of(row) for row in fired], now=now)
+    where = stays([event_of(line) for line in history], book.calendar_for, report.office, now=now)
     row = shown_report({**vars(report), "obligations": owed}, book, names, now)
     return {
         "report": row,
         "names": names,
         "now": now,
-        "people": [p for p in everybody if p.role is Role.OFFICER and p.person_id != report.assignee],
+        "people": [p for p in desk.people if p.role is Role.OFFICER and p.person_id != report.assignee],
         "contacts_shown": sees_contacts(g.person, report),
         "moves": [m for m in moves_from(report.status) if m is not Move.WITHDRAW],
         "outcomes": _outcomes(report),
         "needs": APPLICATION_NEEDS,
-        "clocks": [_clock(service, report, o, everybody, now) for o in _soonest_first(owed, report)],
+        "clocks": [_clock(one, book, names, now) for one in _soonest_first(explained)],
+        "desks": _desks(where, names),
         "timeline": _timeline(history, fired, told, names),
         "office": book.offices[report.office],
     }
@@ -119,34 +129,37 @@ def _outcomes(report: Report) -> list[tuple[Outcome, Words]]:
     return [(outcome, OUTCOME_WORDS[outcome]) for outcome in allowed]
 
 
-def _soonest_first(owed: list[Obligation], report: Report) -> list[Obligation]:
-    """Return the clocks of this cycle: those that still run before those that ended."""
-    mine = [o for o in owed if o.cycle == report.cycle]
-    return sorted(mine, key=lambda o: (o.ended_at is not None, o.deadline_at))
+def _soonest_first(explained: list[Account]) -> list[Account]:
+    """Return those that still run before those that ended."""
+    return sorted(explained, key=lambda one: (one.obligation.ended_at is not None, one.obligation.deadline_at))
 
 
-def _clock(
-    service: Service, report: Report, obligation: Obligation, everybody: list[Person], now: datetime
-) -> dict[str, Any]:
-    policy, calendar = service.rules.book.frozen(obligation)
-    holder = Holder(report.office, report.assignee, report.assigned_before)
-    ahead = plan(obligation, policy, calendar) if obligation.next_due else []
+def _clock(one: Account, book: Rulebook, names: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    chosen, owed = language(), one.obligation
+    steps = ladder(one, chosen, names)
     return {
-        "obligation": obligation,
-        "percent": used_percent(obligation, service.rules.book, now),
-        "late": (obligation.ended_at or now) > obligation.deadline_at,
-        "source": policy.source,
-        "span": span_words(policy.span, language()),
-        "steps": [
-            {
-                "level": step.level,
-                "deed": step.deed,
-                "to": step.to,
-                "at": at,
-                "names": [p.name for p in resolve(step, holder, everybody, {}, now=now).tell],
-            }
-            for step, at in ahead
+        "obligation": owed,
+        "percent": used_percent(owed, book, now),
+        "late": (owed.ended_at or now) > owed.deadline_at,
+        "span": span_words(one.policy.span, chosen),
+        "due": local(owed.deadline_at, one.calendar.zone, chosen),
+        "bar": bar(one, now),
+        "lines": ledger(one, chosen, names),
+        "steps": steps,
+        "next": next((step for step in steps if step.line.what is What.AHEAD), None),
+        "versions": (one.policy.version, one.calendar.version),
+    }
+
+
+def _desks(where: Sequence[Stay], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the working time on each desk in words, and how long the consumer was waited for."""
+    chosen = language()
+    waited = round(sum(stay.working_s for stay in where if stay.citizen))
+    return {
+        "times": [
+            (person and names.get(person, person), duration(round(s), chosen)) for person, s in by_desk(where).items()
         ],
+        "waited": duration(waited, chosen) if waited else "",
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bridge.reports.clocks import ClockState, Obligation, Span, Unit
+from bridge.reports.clocks import ClockState, Obligation, Unit
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import OUTCOME_WORDS, Outcome, Status, words_for
 from bridge.words import ZONE, say
@@ -40,7 +40,6 @@ _ACTORS = {
     "system": ("otomatis", "automatic"),
     "cli": ("dari server", "at the server"),
 }
-_UNITS = {"second": "detik", "minute": "menit", "hour": "jam", "day": "hari"}
 
 
 @dataclass(frozen=True)
@@ -144,11 +143,3 @@ def _value(key: str, value: Any, names: Mapping[str, str], language: str) -> str
     if key == "kind":
         return say(str(value), language)
     return names.get(value, str(value)) if key in ("of", "to") else str(value)
-
-
-def span_words(span: Span, language: str) -> str:
-    """Return a span as people say it: `4 jam kerja`, `21 hari kerja`."""
-    if language == "en":
-        return str(span)
-    amount, *working, unit = str(span).removesuffix("s").split()
-    return f"{amount} {_UNITS[unit]}" + (" kerja" if working else "")

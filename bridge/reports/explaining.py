@@ -4,6 +4,7 @@ Every due time comes from `clocks.due_at`, every line to come from `escalation.f
 way. Lines are facts; `bridge/clock_words.py` says them in Indonesian and English.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -82,10 +83,28 @@ def account(
         UnknownVersion: its policy or calendar is not loaded.
     """
     policy, calendar = rulebook.frozen(obligation)
-    past = sorted(_of(obligation, fired), key=lambda row: row.step)
-    steps = [_step(What.FIRED, row, policy) for row in past]
-    steps += [_step(What.AHEAD, row, policy) for row in _of(obligation, ahead)]
-    return Account(obligation, policy, calendar, tuple(reckoning(obligation, policy, calendar)), tuple(steps))
+    past = [(What.FIRED, row) for row in sorted(_of(obligation, fired), key=lambda row: row.step)]
+    coming = [(What.AHEAD, row) for row in _of(obligation, ahead)]
+    lines = reckoning(obligation, policy, calendar)
+    return Account(obligation, policy, calendar, tuple(lines), tuple(_steps([*past, *coming])))
+
+
+def accounts(
+    report: Report,
+    owed: Sequence[Obligation],
+    rulebook: Rulebook,
+    desk: Desk,
+    fired: Sequence[Escalation],
+    *,
+    now: datetime,
+) -> list[Account]:
+    """Account for every clock of a report, with what its ladders will do if nobody acts.
+
+    Raises:
+        UnknownVersion: a policy or calendar is not loaded.
+    """
+    ahead = foreseen(report, owed, rulebook, desk, now=now)
+    return [account(obligation, rulebook, fired, ahead) for obligation in owed]
 
 
 def reckoning(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> list[Line]:
@@ -140,15 +159,18 @@ def foreseen(
 
 
 def _of(obligation: Obligation, log: Iterable[Escalation]) -> list[Escalation]:
-    return [e for e in log if (e.kind, e.cycle) == (obligation.kind, obligation.cycle)]
+    mine = [row for row in log if (row.kind, row.cycle) == (obligation.kind, obligation.cycle)]
+    # A clock may have been started before in the same cycle: what fired then is not of this account.
+    return [row for row in mine if row.fired_at >= obligation.started_at]
 
 
-def _step(what: What, row: Escalation, policy: Policy) -> Line:
+def _steps(rows: Sequence[tuple[What, Escalation]]) -> Iterator[Line]:
     names = ("step", "level", "due_at", "target", "did", "told", "held_by", "lateness_s", "remark")
-    # A rung of an earlier policy, before an operator applied another, had numbers of its own.
-    known = row.policy_version == policy.version and row.step <= len(policy.steps)
-    again = policy.steps[row.step - 1].again if known else 0
-    return Line(row.fired_at, what, facts={**{name: getattr(row, name) for name in names}, "again": again})
+    seen: Counter[int] = Counter()
+    for what, row in rows:
+        again = seen[row.level] if row.level else 0
+        seen[row.level] += 1
+        yield Line(row.fired_at, what, facts={**{name: getattr(row, name) for name in names}, "again": again})
 
 
 def _start(obligation: Obligation) -> Line:

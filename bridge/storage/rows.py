@@ -17,6 +17,8 @@ Row = Mapping[str, Any] | RowMapping
 
 _REPORT_FIELDS = tuple(f.name for f in fields(Report))
 _OBLIGATION_FIELDS = tuple(f.name for f in fields(Obligation))
+_EVENT_FIELDS = tuple(f.name for f in fields(Event))
+_ESCALATION_FIELDS = tuple(f.name for f in fields(Escalation))
 
 
 def report_row(report: Report) -> dict[str, Any]:
@@ -66,9 +68,20 @@ def event_row(event: Event) -> dict[str, Any]:
     return vars(event).copy()
 
 
+def event_of(row: Row) -> Event:
+    """Return the line of history in a row."""
+    return Event(**{name: row[name] for name in _EVENT_FIELDS})
+
+
 def escalation_row(escalation: Escalation) -> dict[str, Any]:
     """Return the row of a line of the escalation log."""
     return vars(escalation).copy()
+
+
+def escalation_of(row: Row) -> Escalation:
+    """Return the line of the escalation log in a row."""
+    values = {name: row[name] for name in _ESCALATION_FIELDS}
+    return Escalation(**values | {"told": tuple(values["told"])})
 
 
 def delivery_row(delivery: Delivery) -> dict[str, Any]:
