@@ -10,6 +10,7 @@ from babel.dates import format_date, format_datetime
 
 from bridge.reports.clocks import Span
 from bridge.reports.explaining import Account, Line, What
+from bridge.reports.rulebook import Rulebook
 from bridge.words import say
 
 #: What a line says: key -> (Indonesian, English), filled in by `_facts`.
@@ -78,13 +79,16 @@ _BEGAN = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A line as people read it. `counted` and `total` are empty where nothing is counted."""
+    """A line as people read it: `when` is empty for what is no event, `counted` and `total` where nothing counts."""
 
     line: Line
     when: str
     text: str
     counted: str = ""
     total: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.when}: {self.text}" if self.when else self.text
 
 
 def ledger(account: Account, language: str, names: Mapping[str, str]) -> list[Entry]:
@@ -121,7 +125,14 @@ def rung(facts: Mapping[str, Any], language: str) -> str:
 def target(to: str, language: str, names: Mapping[str, str]) -> str:
     """Return whom a rung is for: a role, somebody's place, a person or an office."""
     kind, _, name = to.partition(":")
-    return names.get(name, name) if kind in ("person", "office") else say(to.removeprefix("role:"), language)
+    if kind == "office":
+        return names.get(to, name)
+    return names.get(name, name) if kind == "person" else say(to.removeprefix("role:"), language)
+
+
+def office_names(book: Rulebook) -> dict[str, str]:
+    """Return the names of the offices, by `office:<id>` as rungs write it."""
+    return {f"office:{office.office_id}": office.name for office in book.offices.values()}
 
 
 def span_words(span: Span, language: str) -> str:
@@ -167,7 +178,7 @@ def _entry(
     facts = {name: text for name, text in _facts(account, line, language, names)}
     text = _SENTENCES[key][language == "en"].format(**facts)
     text += "".join(_remarks(line, zone, language))
-    return Entry(line, _when(line, zone, language), text, counted, total)
+    return Entry(line, "" if line.what is What.PROMISE else _when(line, zone, language), text, counted, total)
 
 
 def _when(line: Line, zone: str, language: str) -> str:

@@ -10,7 +10,7 @@ import click
 
 from bridge.cli.common import in_language, open_service, show_json, ticket_argument
 from bridge.cli.planning import plan
-from bridge.clock_words import Entry, duration, ladder, ledger, local
+from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names
 from bridge.reports.clocks import Kind
 from bridge.reports.desk_time import Stay, by_desk, stays
 from bridge.reports.escalation import Desk
@@ -65,7 +65,7 @@ def _look(
         report = stored.by_ticket(connection, ticket)
         owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
         desk = Desk(people.active(connection), stored.open_by_assignee(connection))
-        names = people.names(connection)
+        names = people.names(connection) | office_names(book)
         rows = log.listed(connection, log.Wanted(ticket=ticket, warnings=True), most=10_000)
         history = [event_of(row) for row in stored.history_of(connection, report.report_id)]
         now = service.database.now(connection)
@@ -103,7 +103,7 @@ def _line_object(entry: Entry) -> dict[str, Any]:
         "what": line.what,
         "counted_s": line.counted_s,
         "counted_days": line.counted_days,
-        "text": f"{entry.when}: {entry.text}",
+        "text": str(entry),
     }
 
 
@@ -123,7 +123,7 @@ def _step_object(entry: Entry, names: Mapping[str, str]) -> dict[str, Any]:
         "to": facts["target"],
         "who": [names[person] for person in facts["told"] if person in names],
         "do": facts["did"],
-        "text": f"{entry.when}: {entry.text}",
+        "text": str(entry),
     }
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from bridge.cli.common import event_in, in_language, moment, open_service, show_json
-from bridge.clock_words import ladder, local, span_words
+from bridge.clock_words import ladder, local, office_names, span_words
 from bridge.reports.clocks import Obligation
 from bridge.reports.escalation import Desk
 from bridge.reports.explaining import account, foreseen
@@ -119,6 +119,7 @@ def _planned(event: CityEvent, book: Rulebook, people: Desk | None, language: st
     if people is None:
         ahead = [replace(row, told=()) for row in ahead]
     names = {person.person_id: person.name for person in people.people} if people else {}
+    names |= office_names(book)
     zone = ZoneInfo(book.calendar_for(report.office).zone)
     return {
         "received_at": event.received_at.astimezone(zone).isoformat(),

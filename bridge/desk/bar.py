@@ -35,6 +35,11 @@ class Bar:
     days: tuple[float, ...]  # where a local day begins
     marks: tuple[Mark, ...]
 
+    @property
+    def height(self) -> int:
+        """Return its height in pixels: room for as many rows of marks as there are."""
+        return 30 + 15 * max((mark.row + 1 for mark in self.marks), default=0)
+
 
 def bar(account: Account, now: datetime) -> Bar:
     """Return the bar of a clock, from its start to its deadline or last step, whichever is later."""

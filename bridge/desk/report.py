@@ -8,7 +8,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from werkzeug.wrappers import Response
 
 from bridge.auth import EVERYBODY, acting, needs
-from bridge.clock_words import duration, ladder, ledger, local, span_words
+from bridge.clock_words import duration, ladder, ledger, local, office_names, span_words
 from bridge.desk.bar import bar
 from bridge.desk.shown import actor_name, facts_of, happened, shown_report, used_percent
 from bridge.pages import language
@@ -110,7 +110,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "moves": [m for m in moves_from(report.status) if m is not Move.WITHDRAW],
         "outcomes": _outcomes(report),
         "needs": APPLICATION_NEEDS,
-        "clocks": [_clock(one, book, names, now) for one in _soonest_first(explained)],
+        "clocks": [_clock(one, book, names | office_names(book), now) for one in _soonest_first(explained)],
         "desks": _desks(where, names),
         "timeline": _timeline(history, fired, told, names),
         "office": book.offices[report.office],

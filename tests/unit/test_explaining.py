@@ -5,21 +5,48 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bridge.reports.calendars import NoWorkingTime, Period, WorkingCalendar
-from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Pause, Policy, Span, Unit, due_at, pause, resume, start_clock
+from bridge.reports.clocks import (
+    ClockState,
+    Deed,
+    Kind,
+    Obligation,
+    Pause,
+    Policy,
+    Span,
+    Unit,
+    due_at,
+    pause,
+    resume,
+    start_clock,
+)
 from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount
 from bridge.reports.escalation import Desk, fire
 from bridge.reports.explaining import Line, What, account, foreseen, reckoning
-from bridge.reports.people import Role
 from bridge.reports.report import Escalation, Report
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import Move
 from tests.unit.given import (
-    ACKNOWLEDGE, ANI, BUDI, CITRA, EVERYBODY, KETUA, MONDAY, REPORT_ID, SEKAR, a_calendar, a_case, a_clock, a_desk, a_person, a_policy,
-    a_report, a_rulebook, absent,
+    ACKNOWLEDGE,
+    ANI,
+    BUDI,
+    CITRA,
+    EVERYBODY,
+    KETUA,
+    MONDAY,
+    REPORT_ID,
+    SEKAR,
+    a_calendar,
+    a_case,
+    a_clock,
+    a_desk,
+    a_policy,
+    a_report,
+    a_rulebook,
+    absent,
 )  # fmt: skip
 from tests.unit.walked import instants, walked_calendars
 
@@ -45,7 +72,11 @@ def clocks_of_any_kind(draw: st.DrawFn) -> tuple[Obligation, Policy, WorkingCale
     pauses = [Pause(since, until and max(since, until), "person:ani", "KTP") for since, until in pairs]
     clock = replace(clock, pauses=tuple(pauses))
     try:
-        return replace(clock, deadline_at=due_at(clock, policy.span, walked.calendar, policy.days)), policy, walked.calendar
+        return (
+            replace(clock, deadline_at=due_at(clock, policy.span, walked.calendar, policy.days)),
+            policy,
+            walked.calendar,
+        )
     except NoWorkingTime:
         assume(False)
         raise
@@ -57,7 +88,9 @@ def lines_of(lines: Sequence[Line], what: What) -> list[Line]:
 
 @given(clocks_of_any_kind())
 @settings(max_examples=300, deadline=None)
-def test_every_account_adds_up_to_its_span_and_ends_with_the_deadline(case: tuple[Obligation, Policy, WorkingCalendar]) -> None:
+def test_every_account_adds_up_to_its_span_and_ends_with_the_deadline(
+    case: tuple[Obligation, Policy, WorkingCalendar],
+) -> None:
     clock, policy, calendar = case
     lines = reckoning(clock, policy, calendar)
     counted_s, counted_days = sum(line.counted_s for line in lines), sum(line.counted_days for line in lines)
@@ -113,3 +146,250 @@ def test_lines_stand_in_the_order_of_time_and_stretches_lie_outside_pauses(
 def _each(line: Line) -> list[date]:
     first, last = line.facts["on"], line.facts["last_on"]
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+# --- examples anybody can count -------------------------------------------------------------------------------------
+
+
+def local(calendar: WorkingCalendar, at: datetime) -> str:
+    return f"{calendar.local(at):%a %d %H:%M}"
+
+
+def told(clock: Obligation, policy: Policy, calendar: WorkingCalendar) -> list[tuple[str, str, float, int]]:
+    return [
+        (local(calendar, x.at), str(x.what), x.counted_s / 3600, x.counted_days)
+        for x in reckoning(clock, policy, calendar)
+    ]
+
+
+FRIDAY_15 = datetime(2026, 11, 27, 8, tzinfo=UTC)
+CHRISTMAS = {
+    date(2026, 11, 30): "Cuti bersama (SKB 1/2026)",
+    date(2026, 12, 1): "Natal",
+    date(2026, 12, 5): "Natal kedua",
+}
+
+
+def test_working_hours_are_told_day_by_day_with_what_was_skipped_and_why() -> None:
+    calendar = a_calendar(
+        CHRISTMAS,
+        periods=(Period(date(2026, 12, 3), date(2026, 12, 4), ((), (), (), ((600, 720),), (), (), ()), "Ramadan"),),
+    )
+    policy = a_policy(Kind.ACKNOWLEDGE, "11 working hours")
+    clock = start_clock(REPORT_ID, policy, calendar, cycle=1, now=FRIDAY_15)
+    assert told(clock, policy, calendar) == [
+        ("Fri 27 15:00", "start", 0, 0),
+        ("Fri 27 15:00", "promise", 0, 0),
+        ("Fri 27 15:00", "worked", 2, 0),
+        ("Sat 28 00:00", "day_off", 0, 0),
+        ("Mon 30 00:00", "day_off", 0, 0),
+        ("Tue 01 00:00", "day_off", 0, 0),
+        ("Wed 02 09:00", "worked", 8, 0),
+        ("Thu 03 10:00", "worked", 1, 0),
+        ("Thu 03 11:00", "deadline", 0, 0),
+    ]
+    lines = reckoning(clock, policy, calendar)
+    off = lines_of(lines, What.DAY_OFF)
+    assert [(line.facts["why"], line.facts["last_on"].day) for line in off] == [
+        (None, 29),
+        (CHRISTMAS[date(2026, 11, 30)], 30),
+        ("Natal", 1),
+    ]
+    assert [line.facts["period"] for line in lines_of(lines, What.WORKED)] == ["", "", "Ramadan"]
+
+
+def test_holiday_on_a_day_that_is_free_anyway_says_so() -> None:
+    policy = a_policy(Kind.TRIAGE, "6 working days")
+    clock = start_clock(REPORT_ID, policy, a_calendar(CHRISTMAS), cycle=1, now=FRIDAY_15)
+    off = {
+        line.facts["on"]: line.facts for line in lines_of(reckoning(clock, policy, a_calendar(CHRISTMAS)), What.DAY_OFF)
+    }
+    assert (off[date(2026, 12, 5)]["why"], off[date(2026, 12, 5)]["anyway"]) == ("Natal kedua", True)
+    assert (off[date(2026, 12, 1)]["anyway"], off[date(2026, 12, 6)]["why"]) == (False, None)
+
+
+def test_clock_started_outside_hours_says_when_the_office_opened() -> None:
+    policy = a_policy(Kind.ACKNOWLEDGE, "1 working hour")
+    clock = start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=FRIDAY_15 + timedelta(hours=20))
+    assert ("Mon 30 09:00", "opens", 0, 0) in told(clock, policy, a_calendar())
+    in_time = start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=FRIDAY_15)
+    assert "opens" not in [what for _, what, *_ in told(in_time, policy, a_calendar())]
+
+
+#: days -> (date, whether it counts, is the first, cut-off) of the lines on the day of receipt, then the days that count.
+DAY_ZERO = [
+    (FROM_NEXT_DAY, MONDAY, [(23, False, True, None)], [24, 25]),
+    (DayCount(from_same_day=True), MONDAY, [(23, True, True, None)], [23, 24]),
+    (DayCount(cut_off=12 * 60), MONDAY, [(23, False, True, None)], [24, 25]),
+    (DayCount(cut_off=10 * 60), MONDAY, [(23, False, True, 600), (24, False, False, None)], [25, 26]),
+    (DayCount(from_same_day=True, cut_off=10 * 60), MONDAY, [(23, False, True, 600)], [24, 25]),
+    (FROM_NEXT_DAY, FRIDAY_15 + timedelta(days=1), [], [30, 1]),
+    (DayCount(same_time=True), MONDAY, [(23, False, True, None)], [24, 25]),
+]
+
+
+@pytest.mark.parametrize(("days", "start", "zero", "counted"), DAY_ZERO)
+def test_day_of_receipt_is_told_as_the_policy_counts_it(
+    days: DayCount, start: datetime, zero: list[tuple[int, bool, bool, int | None]], counted: list[int]
+) -> None:
+    policy = replace(a_policy(Kind.TRIAGE, "2 working days"), days=days)
+    lines = reckoning(start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=start), policy, a_calendar())
+    shown = [x.facts for x in lines_of(lines, What.DAY_ZERO)]
+    assert [(x["on"].day, x["counts"], x["first"], x["cut_off"]) for x in shown] == zero
+    assert [(x.facts["number"], x.facts["on"].day) for x in lines_of(lines, What.DAY)] == list(
+        enumerate(counted, start=1)
+    )
+    assert lines[-1].facts["same_time"] is days.same_time
+
+
+def test_pause_of_a_clock_of_days_is_made_up_for_after_the_last_day() -> None:
+    policy = a_policy(Kind.TRIAGE, "1 working day")
+    clock = start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=MONDAY)
+    clock = pause(clock, now=MONDAY + timedelta(hours=2), by="person:ani", reason="KTP")
+    clock = resume(clock, policy, a_calendar(), now=MONDAY + timedelta(hours=5))
+    assert told(clock, policy, a_calendar()) == [
+        ("Mon 23 10:00", "start", 0, 0),
+        ("Mon 23 10:00", "promise", 0, 0),
+        ("Mon 23 10:00", "day_zero", 0, 0),
+        ("Mon 23 12:00", "pause", 0, 0),
+        ("Tue 24 17:00", "day", 0, 1),
+        ("Wed 25 09:00", "made_up", 3, 0),
+        ("Wed 25 12:00", "deadline", 0, 0),
+    ]
+    stood = lines_of(reckoning(clock, policy, a_calendar()), What.PAUSE)[0].facts
+    assert (stood["by"], stood["reason"], stood["took_s"], stood["open"]) == ("person:ani", "KTP", 3 * 3600, False)
+
+
+def test_pause_that_lasts_or_began_after_the_deadline_moves_nothing_and_the_deadline_has_the_last_word() -> None:
+    late = Pause(MONDAY + timedelta(days=3), MONDAY + timedelta(days=4), "person:ani", "late")
+    lasting = Pause(MONDAY + timedelta(hours=1), None, "person:ani", "lasting")
+    clock = a_clock(pauses=(late, lasting), state=ClockState.PAUSED)
+    lines = reckoning(clock, ACKNOWLEDGE, a_calendar())
+    stood = lines_of(lines, What.PAUSE)
+    assert [(x.facts["reason"], x.facts["open"], x.facts["took_s"]) for x in stood] == [
+        ("lasting", True, 0),
+        ("late", False, 0),
+    ]
+    assert (lines[-1].what, lines[-1].at) == (What.DEADLINE, clock.deadline_at)
+
+
+def test_clock_on_the_wall_counts_through_the_night_and_tells_of_no_day_off() -> None:
+    policy = a_policy(Kind.ACKNOWLEDGE, "48 hours")
+    clock = start_clock(REPORT_ID, policy, a_calendar(CHRISTMAS), cycle=1, now=FRIDAY_15)
+    assert [what for _, what, *_ in told(clock, policy, a_calendar(CHRISTMAS))] == [
+        "start",
+        "promise",
+        "worked",
+        "deadline",
+    ]
+
+
+def test_deadline_on_record_that_is_another_one_is_told() -> None:
+    moved = a_clock(deadline_at=MONDAY, moved_at=MONDAY)
+    facts = reckoning(moved, ACKNOWLEDGE, a_calendar())[-1].facts
+    assert (facts["recorded_at"], facts["moved_at"]) == (MONDAY, MONDAY)
+
+
+@pytest.mark.parametrize(
+    ("move", "kind", "event"),
+    [(None, Kind.ACKNOWLEDGE, "received"), (Move.REOPEN, Kind.TRIAGE, "reopen"), (Move.ASK_COMPLETION, Kind.COMPLETION, "ask_completion"),
+     (Move.REGISTER, Kind.DECISION, "register")],
+)  # fmt: skip
+def test_account_begins_with_what_started_the_clock(move: Move | None, kind: Kind, event: str) -> None:
+    case = a_case()
+    for one in {None: (), Move.REOPEN: (Move.ACKNOWLEDGE, Move.CLOSE, Move.REOPEN)}.get(move, (Move.ACKNOWLEDGE, move)):
+        assert one is not None
+        case.do(one)
+    clock = case.clocks[kind]
+    assert reckoning(clock, *case.rulebook.frozen(clock))[0].facts == {"event": event, "cycle": clock.cycle}
+
+
+# --- the ladder -----------------------------------------------------------------------------------------------------
+
+
+def played(report: Report, owed: Sequence[Obligation], rulebook: Rulebook, desk: Desk) -> list[Escalation]:
+    """What the engine writes when it looks every minute, and nobody acts for three weeks."""
+    clocks, log, now = {o.kind: o for o in owed}, [], MONDAY
+    while now < MONDAY + timedelta(days=21):
+        for kind in sorted(clocks, key=lambda k: (clocks[k].next_due or now, k)):
+            due = clocks[kind].next_due
+            if due and due <= now:
+                others = [o for o in clocks.values() if o.kind is not kind]
+                changes = fire(clocks[kind], others, report, rulebook, desk, now=now)
+                log += changes.escalations
+                report = changes.reports[report.report_id]
+                clocks |= {o.kind: o for o in changes.obligations}
+        now += timedelta(minutes=1)
+    return log
+
+
+LADDERS = [
+    (),
+    (a_policy(Kind.ACKNOWLEDGE, "1 working hour", ("1 working hour", "role:dinas_head", "notify"), ("2 working hours", "next_member", "both"), ("3 working hours", "next_member", "both"), ("4 working hours", "role:chair", "notify")),),
+    (a_policy(Kind.TRIAGE, "90 minutes", ("1 hour", "assignee", "warn"), ("90 minutes", "person:budi", "both"), ("2 days", "assignee", "notify")),),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("policies", LADDERS)
+@pytest.mark.parametrize("people", [EVERYBODY, (ANI, BUDI, SEKAR), (absent(ANI), BUDI, CITRA, KETUA), (ANI,)])
+def test_what_is_foreseen_is_what_the_engine_then_does(policies: tuple[Policy, ...], people: Sequence[object]) -> None:
+    rulebook = a_rulebook(*policies)
+    report, desk = a_report(), a_desk(*people)  # type: ignore[arg-type]
+    owed = [
+        start_clock(REPORT_ID, rulebook.policies["default"][k], a_calendar(), cycle=1, now=MONDAY)
+        for k in (Kind.ACKNOWLEDGE, Kind.TRIAGE)
+    ]
+    expected = played(report, owed, rulebook, desk)
+    assert foreseen(report, owed, rulebook, desk, now=MONDAY) == expected
+    assert expected
+
+
+def test_person_who_is_away_only_until_the_step_is_due_is_foreseen_to_be_reached() -> None:
+    back = replace(KETUA, absent_from=MONDAY, absent_until=MONDAY + timedelta(hours=4))
+    ahead = foreseen(a_report(), [a_clock()], a_rulebook(), a_desk(ANI, BUDI, back), now=MONDAY)
+    assert [row.told for row in ahead] == [("ani",), ("budi",), ("ketua",)]
+
+
+def test_step_that_is_overdue_is_foreseen_at_once_and_the_rest_in_its_time() -> None:
+    now = MONDAY + timedelta(hours=5)
+    ahead = foreseen(a_report(), [replace(a_clock(), step=1)], a_rulebook(), a_desk(), now=now)
+    assert [(row.step, row.fired_at) for row in ahead] == [(2, now), (3, MONDAY + timedelta(days=1))]
+
+
+def test_clocks_that_stand_still_or_have_ended_or_are_of_an_earlier_cycle_foresee_nothing() -> None:
+    for changes in (
+        {"state": ClockState.PAUSED, "next_due": None},
+        {"state": ClockState.MET, "next_due": None},
+        {"cycle": 0},
+    ):
+        assert foreseen(a_report(), [a_clock(**changes)], a_rulebook(), a_desk(), now=MONDAY) == []
+
+
+def test_account_shows_what_fired_in_this_run_of_this_clock_then_what_comes() -> None:
+    rulebook, clock = a_rulebook(), a_clock()
+    first = fire(clock, [], a_report(), rulebook, a_desk(), now=MONDAY + timedelta(hours=2))
+    current = first.obligations[0]
+    row = first.escalations[0]
+    others = [replace(row, cycle=2), replace(row, kind=Kind.TRIAGE), replace(row, fired_at=MONDAY - timedelta(days=1))]
+    ahead = foreseen(first.reports[REPORT_ID], [current], rulebook, a_desk(), now=MONDAY + timedelta(hours=2))
+    steps = account(current, rulebook, [*others, row], ahead).steps
+    assert [(x.what, x.facts["step"], x.facts["told"]) for x in steps] == [
+        (What.FIRED, 1, ("ani",)), (What.AHEAD, 2, ("budi",)), (What.AHEAD, 3, ("ketua",)),
+    ]  # fmt: skip
+
+
+def test_rung_that_is_repeated_is_counted() -> None:
+    policy = a_policy(Kind.ACKNOWLEDGE, "1 hour", ("1 hour", "role:chair", "notify"))
+    again = [replace(policy.steps[0], at=Span(3600 * n, Unit.WALL_SECONDS), again=n - 1) for n in (1, 2, 3)]
+    rulebook = a_rulebook(replace(policy, steps=tuple(again)))
+    clock = start_clock(REPORT_ID, rulebook.policies["default"][Kind.ACKNOWLEDGE], a_calendar(), cycle=1, now=MONDAY)
+    ahead = foreseen(a_report(), [clock], rulebook, a_desk(), now=MONDAY)
+    assert [line.facts["again"] for line in account(clock, rulebook, [], ahead).steps] == [0, 1, 2]
+
+
+def test_completion_that_runs_out_closes_the_report_and_with_it_everything_else() -> None:
+    case = a_case()
+    case.do(Move.ACKNOWLEDGE)
+    case.do(Move.ASK_COMPLETION)
+    ahead = foreseen(case.report, list(case.clocks.values()), case.rulebook, a_desk(), now=MONDAY + timedelta(hours=1))
+    assert [(row.kind, row.did) for row in ahead] == [(Kind.COMPLETION, Deed.NOTIFY), (Kind.COMPLETION, Deed.CLOSE)]
