@@ -11,7 +11,7 @@ import click
 
 from bridge.cli.common import as_json, event_in, open_service, show_json
 from bridge.service import Service
-from bridge.words import length, say, when
+from bridge.words import say
 from config.settings import SETTINGS
 
 _MIN_FREE_BYTES = 500 * 1024 * 1024
