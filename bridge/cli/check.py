@@ -130,6 +130,7 @@ def doctor() -> None:
         ("disk", _check_disk),
         ("database", _check_database),
         ("queue", _check_queue),
+        ("spool", _check_spool),
         ("clocks", _check_clocks),
         ("mail", _check_mail),
     ]
@@ -178,6 +179,22 @@ def _check_queue(service: Service) -> list[str]:
     except Exception as error:  # noqa: BLE001 - a doctor reports whatever it finds
         return [f"{type(error).__name__}: {error}; is RabbitMQ running, and BRIDGE_BROKER_URL right?"]
     return []
+
+
+def _check_spool(service: Service) -> list[str]:
+    from bridge.receiver.spool import spool_state
+
+    settings = service.settings
+    if settings.embedded:
+        return []
+    state = spool_state(settings.spool, floor_bytes=settings.spool_floor_mb * 1_000_000)
+    faults = []
+    if state.oldest_at:
+        since = f"{state.oldest_at.astimezone():%Y-%m-%d %H:%M}"
+        faults.append(f"{state.waiting} reports have waited since {since} for the queue; they leave when it is back")
+    if state.full:
+        faults.append("the disk is down to BRIDGE_SPOOL_FLOOR_MB; make room, nothing more is taken without the queue")
+    return faults
 
 
 def _check_clocks(service: Service) -> list[str]:

@@ -5,6 +5,8 @@ import io
 import json
 from pathlib import Path
 
+from bridge.broker.embedded import QueueStore, payload_of
+from bridge.broker.messages import Message
 from bridge.storage.webhooks import put_aside
 from config.settings import SETTINGS
 from tests.servers import free_port
@@ -248,6 +250,21 @@ def test_doctor_names_each_fault_and_what_to_do(desk: Desk, tmp_path: Path) -> N
         assert said in result.output
     late = desk.run("doctor").output
     assert "start: bridge work watch_clocks" in late
+
+
+def test_doctor_counts_the_reports_that_wait_for_the_queue(desk: Desk, tmp_path: Path) -> None:
+    away = f"amqp://guest:guest@127.0.0.1:{free_port()}/x"
+    keys = {"BRIDGE_SECRET_KEY": "s" * 24, "BRIDGE_TICKET_KEY": "t" * 24}
+    before = desk.run("doctor", BRIDGE_BROKER_URL=away, BRIDGE_DATA_DIR=str(tmp_path), **keys).output
+    assert "ok   spool" in before
+    store = QueueStore(tmp_path / "spool.sqlite3")
+    store.put([("bridge.intake", payload_of(Message("webhook.received", {})))] * 3)
+    store.close()
+    floor = {"BRIDGE_SPOOL_FLOOR_MB": "1000000"}
+    said = desk.run("doctor", BRIDGE_BROKER_URL=away, BRIDGE_DATA_DIR=str(tmp_path), **keys, **floor).output
+    assert "FAIL spool" in said
+    assert "3 reports have waited since" in said
+    assert "the disk is down to BRIDGE_SPOOL_FLOOR_MB" in said
 
 
 def test_doctor_finds_a_queue_that_is_away(desk: Desk) -> None:
