@@ -192,22 +192,22 @@ def _read_plan(file: Path) -> Any:
 
 
 def _compare(expected: Any, planned: Any, file: Path) -> None:
-    differences = list(_differences("", expected, planned))
-    for line in differences:
+    found = list(differences("", expected, planned))
+    for line in found:
         click.echo(line)
-    if differences:
-        raise click.ClickException(f"{len(differences)} differences from {file}")
+    if found:
+        raise click.ClickException(f"not as in {file}, in {len(found)} place{'' if len(found) == 1 else 's'}")
     click.echo(f"As in {file}: {len(planned['clocks'])} clocks, {len(planned['steps'])} steps.")
 
 
-def _differences(place: str, expected: Any, found: Any) -> Iterator[str]:
+def differences(place: str, expected: Any, found: Any) -> Iterator[str]:
     """Yield what differs, a line each, with its place; sentences (`text`) may be worded anew."""
     if isinstance(expected, dict) and isinstance(found, dict):
         for key in [k for k in (*expected, *(found.keys() - expected.keys())) if k != "text"]:
-            yield from _differences(f"{place}.{key}".lstrip("."), expected.get(key), found.get(key))
+            yield from differences(f"{place}.{key}".lstrip("."), expected.get(key), found.get(key))
     elif isinstance(expected, list) and isinstance(found, list):
         for number, (before, after) in enumerate(zip_longest(expected, found), start=1):
-            yield from _differences(f"{place}[{number}]", before, after)
+            yield from differences(f"{place}[{number}]", before, after)
     elif expected != found:
         yield f"{place}: expected {_short(expected)}, is {_short(found)}"
 

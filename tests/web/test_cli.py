@@ -89,19 +89,6 @@ def test_tail_ends_when_its_time_is_over(desk: Desk) -> None:
     assert desk.run("escalations", "tail", "--limit-s", "0.1").exit_code == 0
 
 
-def test_clock_is_explained_line_by_line_with_who_is_next(desk: Desk) -> None:
-    ticket = desk.office.new_report()
-    accounts = {account["kind"]: account for account in desk.rows("clock", "explain", ticket)}
-    assert {"kind", "state", "started_at", "deadline_at", "next_due", "steps", "lines"} <= set(accounts["acknowledge"])
-    assert [step["to"] for step in accounts["acknowledge"]["steps"]][2:] == [
-        "next_member", "role:secretariat", "role:chair", "role:dinas_head", "role:admin",
-    ]  # fmt: skip
-    assert accounts["acknowledge"]["steps"][4]["who"] == ["Kartika"]
-    text = desk.run("clock", "explain", ticket).output
-    assert "span 4 working hours" in text
-    assert "level 3: notify role:chair (Kartika)" in text
-
-
 def test_route_of_a_report_is_explained(desk: Desk, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     file.write_bytes(report(category="ASURANSI"))
