@@ -47,7 +47,7 @@ def main() -> int:
         server = served(stack, PostgreSQL(folder / "postgres"))
         ours, one_by_one, bare = [], [], []
         for number in range(options.rounds):
-            messages = _messages(number, options.reports)
+            messages = messages_of(number, options.reports)
             worked, rate = _ours(server.new_database(), messages, BATCH)
             ours.append(rate)
             bare.append(_bare(worked, server.new_database(), options.reports))
@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _messages(round_number: int, count: int) -> list[dict[str, Any]]:
+def messages_of(round_number: int, count: int) -> list[dict[str, Any]]:
     """Return decoded `webhook.received` messages, as the runtime hands them to the step."""
     rng, now = random.Random(round_number), datetime.now(UTC)
     found = []

@@ -1,0 +1,69 @@
+"""Very many rows: reports that are there, multiplied in the database with all that hangs on them."""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from bridge.storage.database import Connection, Database
+from bridge.storage.tables import deliveries, escalations, history, metadata, obligations, reports
+
+#: What hangs on a report; the chain of seals and the outbox are made by those who need them.
+CHILDREN = (obligations, history, escalations, deliveries)
+#: Copies are due from an hour after they are made, scattered over five days: neighbours on disk are not neighbours
+#: in time. `number` is the copy's, from 1.
+LATER_S = "3600 + (number * 7919) % 432000"
+
+
+def multiply(
+    database: Database, connection: Connection, copies: int, *, tables: tuple[sa.Table, ...] = CHILDREN
+) -> None:
+    """Add `copies` reports, each like one of those that are there in turn, with their rows in `tables`.
+
+    Their ids count upwards, so that indexes on them grow at one end, as fast as they can.
+    """
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE sample AS"
+        " SELECT report_id, row_number() OVER (ORDER BY report_id) - 1 AS place FROM reports"
+    )
+    samples = connection.execute(sa.text("SELECT count(*) FROM sample")).scalar_one()
+    for table in (reports, *tables):
+        _copy(database, connection, table, copies, samples)
+    connection.exec_driver_sql("DROP TABLE sample")
+
+
+def later(database: Database, seconds: str) -> str:
+    """Return SQL for now and so many seconds, which are SQL too, as a column of instants keeps them."""
+    if database.is_sqlite:
+        return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '+' || ({seconds}) || ' seconds')"
+    return f"now() + make_interval(secs => CAST({seconds} AS double precision))"
+
+
+def _copy(database: Database, connection: Connection, table: sa.Table, copies: int, samples: int) -> None:
+    numbered = "(10000000000 + number)"
+    changed: Mapping[str, str] = {
+        "report_id": f"'00000000-0000-5000-8000-0' || {numbered}",
+        "ticket": f"'C-' || {numbered}",
+        "external_id": f"'C-' || {numbered}",
+        "delivery_id": f"substr(old.delivery_id, 1, 24) || {numbered}",
+        "dedupe_key": f"old.dedupe_key || '/' || {numbered}",
+        "next_due": f"CASE WHEN old.next_due IS NULL THEN NULL ELSE {later(database, LATER_S)} END",
+    }
+    names = [column.name for column in table.c if column.name != "id"]
+    values = [changed.get(name, f"old.{name}") for name in names]
+    statement = sa.text(
+        f"INSERT INTO {table.name} ({', '.join(names)}) "
+        "WITH RECURSIVE copy(number) AS "
+        f"(SELECT CAST(1 AS BIGINT) UNION ALL SELECT number + 1 FROM copy WHERE number < {copies}) "
+        f"SELECT {', '.join(values)} FROM copy "
+        f"JOIN sample ON sample.place = copy.number % {samples} "
+        f"JOIN {table.name} AS old ON old.report_id = sample.report_id"
+    )
+    connection.execute(statement)
+
+
+def analyze(database: Database) -> None:
+    """Let the planner look at every table."""
+    with database.engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for name in metadata.tables:
+            connection.exec_driver_sql(f"ANALYZE {name}" if database.is_sqlite else f"VACUUM ANALYZE {name}")
