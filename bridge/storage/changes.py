@@ -1,11 +1,12 @@
 """Writing what decisions changed: report, clocks, history, log, deliveries and outbox, all in the caller's one
 transaction."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from bridge.reports.report import Changes, Delivery, Purpose
+from bridge.reports.report import Changes, Delivery, Purpose, Report
 from bridge.storage.database import OUTBOX_CHANNEL, Database
 from bridge.storage.rows import delivery_row, escalation_row, event_row, obligation_row, report_row
 from bridge.storage.sets import insert, update
@@ -14,15 +15,20 @@ from bridge.storage.tables import deliveries, escalations, history, obligations,
 _MESSAGE_TYPES = {Purpose.NOTICE: "notice.due", Purpose.CALLBACK: "callback.due"}
 
 
-def write(database: Database, connection: Connection, changes: Changes) -> None:
+def write(
+    database: Database, connection: Connection, changes: Changes, *, before: Mapping[str, Report] | None = None
+) -> None:
     """Write everything; the caller holds the locks of what is updated.
+
+    Args:
+        before: The reports as they were read, by id; who has them at hand saves writing what no decision changed.
 
     Raises:
         Conflict: (from the surrounding `database.write()`) a report or a log row is there already.
     """
     insert(database, connection, reports, [report_row(report) for report in changes.new_reports])
     insert(database, connection, obligations, [obligation_row(o) for o in changes.new_obligations])
-    update(database, connection, reports, [report_row(report) for report in changes.reports.values()])
+    update(database, connection, reports, _changed(changes.reports.values(), before or {}))
     last = {(obligation.report_id, obligation.kind): obligation for obligation in changes.obligations}
     update(database, connection, obligations, [obligation_row(obligation) for obligation in last.values()])
     insert(database, connection, history, [event_row(event) for event in changes.history])
@@ -52,3 +58,16 @@ def enqueue(database: Database, connection: Connection, rows: list[dict[str, Any
     if not database.is_sqlite:
         connection.exec_driver_sql(f"NOTIFY {OUTBOX_CHANNEL}")
 
+
+def _changed(changed: Collection[Report], before: Mapping[str, Report]) -> list[dict[str, Any]]:
+    """Return the rows of the reports without the columns that none of them changed."""
+    rows = {report.report_id: report_row(report) for report in changed}
+    names = {
+        name
+        for report_id, row in rows.items()
+        for name, value in row.items()
+        if report_id not in before or getattr(before[report_id], name) != value
+    }
+    return [
+        {name: row[name] for name in ("report_id", *sorted(names - {"report_id"}))} for row in rows.values() if names
+    ]

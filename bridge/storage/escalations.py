@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.storage.database import Database
+from bridge.storage.sets import insert
 from bridge.storage.tables import deliveries, escalation_seals, escalations
 
 _SEALER_LOCK = 8311_01
@@ -20,30 +21,84 @@ _BEFORE_FIRST = "0" * 64
 
 
 def seal(database: Database, connection: Connection, *, most: int = 1000) -> int:
-    """Give the next unsealed rows their number and hash; returns how many, 0 when another sealer is at it."""
-    if not database.is_sqlite:
-        free = connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_SEALER_LOCK))).scalar_one()
-        if not free:
-            return 0
+    """Give the next unsealed rows their number and hash; returns how many, 0 when another sealer is at it.
+
+    Looks at the whole log; who seals again and again keeps a `Sealer`.
+    """
+    return _seal(database, connection, above=0, most=most) if _my_turn(database, connection) else 0
+
+
+class Sealer:
+    """Seals again and again, looking only at the end of the log.
+
+    Rows commit in another order than their ids say, so "after the last sealed one" would miss some. But once every
+    transaction has ended that was under way when a certain id was there, none below it can still come.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        #: Every row up to here is sealed.
+        self._floor = 0
+        #: An id, and the transaction number below which all must have ended before it can become the floor.
+        self._mark: tuple[int, int] | None = None
+
+    def seal(self, *, most: int = 1000) -> int:
+        """Do as `seal` does, in a transaction of its own."""
+        with self._database.write() as connection:
+            if not _my_turn(self._database, connection):
+                return 0
+            newest, oldest_open, next_one = _horizon(self._database, connection)
+            count = _seal(self._database, connection, above=self._floor, most=most)
+        if count < most:
+            if self._mark is not None and oldest_open >= self._mark[1]:
+                self._floor, self._mark = self._mark[0], None
+            self._mark = self._mark or (newest, next_one)
+        return count
+
+
+def _my_turn(database: Database, connection: Connection) -> bool:
+    if database.is_sqlite:
+        return True
+    return bool(connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_SEALER_LOCK))).scalar_one())
+
+
+def _horizon(database: Database, connection: Connection) -> tuple[int, int, int]:
+    """Return the newest id there is, the oldest transaction still open, and the number the next one will get."""
+    newest = sa.select(sa.func.coalesce(sa.func.max(escalations.c.id), 0)).scalar_subquery()
+    if database.is_sqlite:
+        return connection.execute(sa.select(newest)).scalar_one(), 0, 0  # one writer at a time: none is open
+    # A watcher locks the clocks it claims before it writes the log: it has its number before it takes an id.
+    bounds = (sa.cast(sa.cast(bound(sa.func.pg_current_snapshot()), sa.Text), sa.BigInteger) for bound in _BOUNDS)
+    row = connection.execute(sa.select(newest, *bounds)).one()
+    return row[0], row[1], row[2]
+
+
+_BOUNDS = (sa.func.pg_snapshot_xmin, sa.func.pg_snapshot_xmax)
+
+
+def _seal(database: Database, connection: Connection, *, above: int, most: int) -> int:
     last = connection.execute(
         sa.select(escalation_seals.c.seq, escalation_seals.c.hash).order_by(escalation_seals.c.seq.desc()).limit(1)
     ).first()
     seq, chained = (last.seq, last.hash) if last else (0, _BEFORE_FIRST)
-    statement = (
-        sa.select(escalations)
-        .outerjoin(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
-        .where(escalation_seals.c.seq.is_(None))
-        .order_by(escalations.c.fired_at, escalations.c.report_id, escalations.c.kind, escalations.c.step)
-        .limit(most)
-    )
     seals = []
-    for row in connection.execute(statement).mappings():
+    for row in connection.execute(unsealed(above, most)).mappings():
         seq += 1
         chained = _hash(chained, seq, dict(row))
         seals.append({"seq": seq, "escalation_id": row["id"], "hash": chained})
-    if seals:
-        connection.execute(sa.insert(escalation_seals), seals)
+    insert(database, connection, escalation_seals, seals)
     return len(seals)
+
+
+def unsealed(above: int, most: int) -> sa.Select[Any]:
+    """Return the statement for rows without a seal and with an id above this one, in the order they are sealed."""
+    return (
+        sa.select(escalations)
+        .outerjoin(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
+        .where(escalation_seals.c.seq.is_(None), escalations.c.id > above)
+        .order_by(escalations.c.fired_at, escalations.c.report_id, escalations.c.kind, escalations.c.step)
+        .limit(most)
+    )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,12 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def insert(
-    database: Database, connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]], *, new_only: bool = False
+    database: Database,
+    connection: Connection,
+    table: sa.Table,
+    rows: Sequence[dict[str, Any]],
+    *,
+    new_only: bool = False,
 ) -> None:
     """Insert rows, all with the same columns; with `new_only` one that breaks a unique key is left out."""
     if not rows:
@@ -39,7 +44,9 @@ def update(database: Database, connection: Connection, table: sa.Table, rows: Se
     if not rows:
         return
     if database.is_sqlite:
-        connection.execute(_one_update(table, tuple(rows[0])), [{f"_{name}": row[name] for name in row} for row in rows])
+        connection.execute(
+            _one_update(table, tuple(rows[0])), [{f"_{name}": row[name] for name in row} for row in rows]
+        )
     else:
         connection.exec_driver_sql(_update(table, tuple(rows[0])), (_text(rows),))
 

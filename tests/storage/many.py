@@ -7,17 +7,18 @@ import sqlalchemy as sa
 from bridge.storage.database import Connection, Database
 from bridge.storage.tables import deliveries, escalations, history, metadata, obligations, reports
 
-#: What hangs on a report; the chain of seals and the outbox are made by those who need them.
-CHILDREN = (obligations, history, escalations, deliveries)
+#: What was written about a report; the chain of seals and the outbox are made by those who need them.
+CHILDREN = (history, escalations, deliveries)
 #: Copies are due from an hour after they are made, scattered over five days: neighbours on disk are not neighbours
 #: in time. `number` is the copy's, from 1.
+_FIRST = 10_000_000_000
 LATER_S = "3600 + (number * 7919) % 432000"
 
 
-def multiply(
-    database: Database, connection: Connection, copies: int, *, tables: tuple[sa.Table, ...] = CHILDREN
-) -> None:
-    """Add `copies` reports, each like one of those that are there in turn, with their rows in `tables`.
+def multiply(database: Database, connection: Connection, copies: int, *, logged: int | None = None) -> None:
+    """Add `copies` reports, each like one of those that are there in turn, with their obligations.
+
+    The first `logged` of them, or all, have its history, log and deliveries too.
 
     Their ids count upwards, so that indexes on them grow at one end, as fast as they can.
     """
@@ -26,9 +27,16 @@ def multiply(
         " SELECT report_id, row_number() OVER (ORDER BY report_id) - 1 AS place FROM reports"
     )
     samples = connection.execute(sa.text("SELECT count(*) FROM sample")).scalar_one()
-    for table in (reports, *tables):
+    for table in (reports, obligations):
         _copy(database, connection, table, copies, samples)
+    for table in CHILDREN:
+        _copy(database, connection, table, copies if logged is None else min(logged, copies), samples)
     connection.exec_driver_sql("DROP TABLE sample")
+
+
+def copy_id(number: int) -> str:
+    """Return the report id of a copy."""
+    return f"00000000-0000-5000-8000-0{_FIRST + number}"
 
 
 def later(database: Database, seconds: str) -> str:
@@ -39,9 +47,9 @@ def later(database: Database, seconds: str) -> str:
 
 
 def _copy(database: Database, connection: Connection, table: sa.Table, copies: int, samples: int) -> None:
-    numbered = "(10000000000 + number)"
+    numbered = f"({_FIRST} + number)"
     changed: Mapping[str, str] = {
-        "report_id": f"'00000000-0000-5000-8000-0' || {numbered}",
+        "report_id": f"'{copy_id(0)[:25]}' || {numbered}",
         "ticket": f"'C-' || {numbered}",
         "external_id": f"'C-' || {numbered}",
         "delivery_id": f"substr(old.delivery_id, 1, 24) || {numbered}",

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 
 from bridge.reports.clocks import Kind
 from bridge.storage import escalations
-from bridge.storage.database import Database, StatementFailed
-from bridge.storage.escalations import Wanted
+from bridge.storage.database import Connection, Database, StatementFailed
+from bridge.storage.escalations import Sealer, Wanted
+from bridge.storage.tables import escalations as log
+from tests.storage.conftest import PostgresDatabases
 from tests.storage.crashes import survives_every_crash, together
 from tests.storage.office import LADDER, Office
 
@@ -79,6 +81,41 @@ def test_sealers_that_run_at_once_leave_no_gap_and_no_second_number(office: Offi
     assert sum(sealed) == 50
     assert [row["seq"] for row in office.rows("escalation_seals")] == list(range(1, 51))
     assert _verify(office) == (50, 0, None)
+
+
+def test_sealer_that_looks_only_at_the_end_of_the_log_gives_the_same_chain(office: Office) -> None:
+    sealer = Sealer(office.database)
+    for round_number in range(4):
+        office.receive(f"Q-{round_number}")
+        office.pass_time(20_000)
+        office.tick_all()
+        assert [sealer.seal(most=3) for _ in range(3)] == [3, 2, 0]
+    assert sealer.seal() == 0
+    assert _verify(office) == (20, 0, None)
+
+
+def test_sealer_finds_a_row_that_commits_long_after_later_ones_were_sealed(
+    postgres_databases: PostgresDatabases,
+) -> None:
+    office = Office(postgres_databases.give(0))
+    _fire_all(office, 1)
+    sealer = Sealer(office.database)
+    with office.database.write() as late:
+        _log_again(late, 100)
+        for step in (200, 300, 400):
+            with office.database.write() as connection:
+                _log_again(connection, step)
+            assert sealer.seal() == (6 if step == 200 else 1)
+            assert sealer.seal() == 0
+    assert [sealer.seal(), sealer.seal()] == [1, 0]
+    assert _verify(office) == (9, 0, None)
+    office.database.close()
+
+
+def _log_again(connection: Connection, step: int) -> None:
+    """Write one more row into the log: the first one, as another step."""
+    row = dict(connection.execute(sa.select(log).order_by(log.c.id).limit(1)).mappings().one())
+    connection.execute(sa.insert(log), [{**{name: row[name] for name in row if name != "id"}, "step": step}])
 
 
 def test_death_between_any_two_statements_of_sealing_leaves_no_gap(office: Office) -> None:

@@ -9,7 +9,7 @@ import pytest
 from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Policy, plan
 from bridge.reports.escalation import Desk, fire
 from bridge.reports.people import Person
-from bridge.reports.report import Changes, Delivery, Purpose, Report
+from bridge.reports.report import Changes, Delivery, Escalation, Purpose, Report
 from bridge.reports.rulebook import Rulebook, UnknownVersion
 from bridge.reports.states import Outcome, Status
 from tests.unit.given import (
@@ -84,6 +84,56 @@ def test_every_step_that_fires_is_logged_with_what_explains_it() -> None:
     assert (line.due_at, line.lateness_s) == (DUE, 90)
     assert (line.held_by, line.target, line.told, line.did) == ("ani", "next_member", ("budi",), "both")
     assert (line.policy_version, line.calendar_version) == ("acknowledge@1", "office@1")
+
+
+def test_row_of_the_log_and_the_notice_are_written_down_whole() -> None:
+    report = a_report(cycle=2, assignee="budi")
+    clock = replace(a_clock(), step=FIRST_RUNG, cycle=2, next_due=DUE)
+    late = DUE + timedelta(seconds=90)
+    changes = fire(clock, [], report, a_rulebook(), a_desk(), now=late)
+    assert changes.escalations == [
+        Escalation(
+            report_id=REPORT_ID,
+            ticket="K7Q2-9XWM-4T8R",
+            kind="acknowledge",
+            cycle=2,
+            step=2,
+            level=1,
+            due_at=DUE,
+            fired_at=late,
+            lateness_s=90.0,
+            held_by="budi",
+            target="next_member",
+            told=("ani",),
+            did="both",
+            policy_version="acknowledge@1",
+            calendar_version="office@1",
+            remark=None,
+        )
+    ]
+    assert notices(changes) == [
+        Delivery(
+            report_id=REPORT_ID,
+            ticket="K7Q2-9XWM-4T8R",
+            cycle=2,
+            purpose=Purpose.NOTICE,
+            event="escalation",
+            channel="email",
+            recipient="ani",
+            dedupe_key=f"notice/{REPORT_ID}/2/acknowledge/2/ani",
+            created_at=late,
+            kind="acknowledge",
+            step=2,
+            payload={
+                "level": 1,
+                "deadline_at": "2026-11-23T07:00:00+00:00",
+                "assigned": True,
+                "rung": "next_member",
+            },
+        )
+    ]
+    (line,) = changes.history
+    assert (line.report_id, line.cycle, line.actor, line.at) == (REPORT_ID, 2, "clock", late)
 
 
 def test_step_that_fires_moves_and_tells_in_one_decision() -> None:

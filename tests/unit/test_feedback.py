@@ -8,7 +8,7 @@ import pytest
 
 from bridge.reports.clocks import ClockState, Kind
 from bridge.reports.feedback import awaited_deadline, message, next_step, status_data, told_city
-from bridge.reports.report import Changes, Purpose
+from bridge.reports.report import Changes, Delivery, Purpose
 from bridge.reports.states import Outcome, Status
 from schemas.city import StatusChangedSchema
 from tests.unit.given import ACKNOWLEDGE, COMPLETION, DECISION, MONDAY, TRIAGE, a_case, a_clock, a_report
@@ -104,6 +104,44 @@ def test_each_callback_has_the_next_number_and_its_own_key() -> None:
     first = changes.deliveries[0]
     assert (first.purpose, first.channel, first.recipient) == (Purpose.CALLBACK, "webhook", "qlue")
     assert first.payload["escalated_to"] == "chair"
+
+
+def test_callback_is_written_down_whole() -> None:
+    changes, later = Changes(), MONDAY + timedelta(minutes=5)
+    report = a_report(sequence=6, cycle=2, status=Status.CLOSED, outcome=Outcome.SETTLED, language="en")
+    told_city(changes, report, CLOCKS, told_back=frozenset({"qlue"}), now=later)
+    assert changes.deliveries == [
+        Delivery(
+            report_id=report.report_id,
+            ticket=report.ticket,
+            cycle=2,
+            purpose=Purpose.CALLBACK,
+            event="status_changed",
+            channel="webhook",
+            recipient="qlue",
+            dedupe_key=f"callback/{report.report_id}/7",
+            created_at=later,
+            payload={
+                "id": "QL-88121",
+                "ticket": "K7Q2-9XWM-4T8R",
+                "sequence": 7,
+                "status": "closed",
+                "outcome": "settled",
+                "colour": "hijau",
+                "label": {"id": "Perdamaian tercapai", "en": "Settled"},
+                "message": "Your report is closed: settled.",
+                "next_step": "Nothing more is needed from you.",
+                "due_at": None,
+                "escalated_to": None,
+                "occurred_at": "2026-11-23T03:05:00+00:00",
+            },
+        )
+    ]
+
+
+def test_citizen_of_whom_nothing_certain_is_missing_is_asked_all_the_same() -> None:
+    report = a_report(status=Status.NEEDS_COMPLETION, missing=())
+    assert next_step(report, "en") == "Please complete what is asked before the deadline: -."
 
 
 def test_city_without_a_callback_address_is_not_counted_as_told() -> None:

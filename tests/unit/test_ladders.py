@@ -9,6 +9,7 @@ from tests.unit.given import ADMIN, ANI, BUDI, CITRA, EVERYBODY, KADIS, KETUA, M
 
 HELD = Holder(OFFICE, "ani")
 OTHER_CHAIR = a_person("otherchair", Role.CHAIR, office="elsewhere")
+DINAS_CLERK = a_person("dinasclerk", Role.SECRETARIAT, office="dinas")
 
 
 def reached(
@@ -35,6 +36,10 @@ NAMED = [
     ("role:officer", Deed.REASSIGN, (CITRA, BUDI), ("citra budi", "budi"), "all are told, one takes over"),
     ("role:secretariat", Deed.BOTH, EVERYBODY, ("sekar", "sekar"), "the secretariat takes over"),
     ("role:chair", Deed.BOTH, (absent(KETUA),), ("", None), "nobody there takes over"),
+    ("person:budi", Deed.NOTIFY, (absent(BUDI), ANI), ("", None), "a person who is away"),
+    ("office:dinas", Deed.NOTIFY, (*EVERYBODY, DINAS_CLERK), ("dinasclerk", None), "an office: its secretariat"),
+    ("office:dinas", Deed.NOTIFY, (ANI, absent(DINAS_CLERK), KADIS), ("kadis", None), "else everybody there"),
+    ("office:nowhere", Deed.NOTIFY, EVERYBODY, ("", None), "an office nobody belongs to"),
     ("citizen", Deed.NOTIFY, EVERYBODY, ("", None), "the citizen is told through the city, not by us"),
 ]
 

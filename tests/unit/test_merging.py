@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.reports.clocks import ClockState, Kind, Obligation, end, pause
+from bridge.reports.clocks import ClockState, Kind, Obligation, end, pause, resume
 from bridge.reports.merging import NotPossible, merge, transfer
 from bridge.reports.moves import Actor, Details, decide_move
 from bridge.reports.report import Changes, Purpose, Report
@@ -30,6 +30,7 @@ from tests.unit.given import (
     a_policy,
     a_report,
     a_rulebook,
+    absent,
 )
 
 SEKAR = Actor("person:sekar")
@@ -72,6 +73,61 @@ def test_duplicate_is_closed_with_the_ticket_that_goes_on_and_its_clock_names_it
         (REPORT_ID, "took_over"),
     ]
     assert [d.report_id for d in changes.deliveries if d.purpose is Purpose.CALLBACK] == [OTHER_ID]
+
+
+def test_merge_stands_in_the_history_of_both() -> None:
+    earlier = a_clock(at=MONDAY - timedelta(days=3))
+    of_duplicate, of_survivor = merged(a_clock(), earlier).history
+    assert (of_duplicate.actor, of_duplicate.at) == (of_survivor.actor, of_survivor.at) == ("person:sekar", NOW)
+    assert of_duplicate.data == {"into": "K7Q2-9XWM-4T8R", "reason": "pengaduan yang sama"}
+    assert of_survivor.data == {
+        "of": "4TZ9-K2M7-0HQ3",
+        "reason": "pengaduan yang sama",
+        "deadlines": [{"kind": "acknowledge", "to": earlier.deadline_at.isoformat()}],
+    }
+
+
+def test_nothing_is_missing_from_a_duplicate_any_more() -> None:
+    owed: Mapping[str, list[Obligation]] = {REPORT_ID: [], OTHER_ID: []}
+    waiting = other_report(status=Status.NEEDS_COMPLETION, missing=("KTP",))
+    changes = merge(waiting, a_report(), owed, a_rulebook(), SEKAR, now=NOW, reason="x")
+    assert changes.reports[OTHER_ID].missing == ()
+
+
+def test_clock_taken_over_brings_the_pauses_its_deadline_was_counted_with() -> None:
+    waited = pause(a_clock(at=MONDAY - timedelta(days=7)), now=MONDAY - timedelta(days=7), by="x", reason="bukti")
+    other = resume(waited, ACKNOWLEDGE, a_calendar(), now=MONDAY - timedelta(days=6))
+    (clock,) = after(merged(a_clock(), other), REPORT_ID)
+    assert (clock.pauses, clock.deadline_at) == (other.pauses, other.deadline_at)
+
+
+def test_clock_of_the_same_policy_goes_on_with_the_step_it_was_at() -> None:
+    """No step of the policy is skipped, whatever the survivor's level says."""
+    climbed = replace(a_clock(), step=1, level=2)
+    (clock,) = after(merged(climbed, a_clock(at=MONDAY - timedelta(days=3))), REPORT_ID)
+    assert clock.step == 1
+
+
+@pytest.mark.parametrize(("step", "level", "goes_on_with"), [(0, 0, 0), (1, 0, 2), (2, 1, 3), (3, 2, 3)])
+def test_ladder_with_more_steps_below_a_level_is_entered_above_what_was_told(
+    step: int, level: int, goes_on_with: int
+) -> None:
+    warned_twice = a_policy(
+        Kind.ACKNOWLEDGE,
+        "1 working hours",
+        ("10 minutes", "assignee", "warn"),
+        ("20 minutes", "assignee", "warn"),
+        ("1 working hours", "role:chair", "notify"),
+        version="warned@1",
+    )
+    book = a_rulebook()
+    book.policy_versions["warned@1"] = warned_twice
+    (clock,) = after(merged(replace(a_clock(), step=step, level=level), a_clock(warned_twice), book), REPORT_ID)
+    assert clock.step == goes_on_with
+
+
+def test_two_clocks_with_one_deadline_move_nothing() -> None:
+    assert after(merged(a_clock(), a_clock()), REPORT_ID) == []
 
 
 def test_later_clock_of_the_duplicate_moves_nothing() -> None:
@@ -193,7 +249,27 @@ def test_transferred_report_lies_on_the_least_laden_desk_there_and_its_clock_was
     (notice,) = [d for d in changes.deliveries if d.purpose is Purpose.NOTICE]
     assert notice.recipient == "citra"
     (line,) = changes.history
-    assert (line.event, line.data["of"], line.data["to"]) == ("transferred", OFFICE, BANDUNG)
+    assert (line.event, line.actor, line.at) == ("transferred", "person:sekar", NOW)
+    assert line.data == {"of": OFFICE, "to": BANDUNG, "desk": "citra", "reason": "domisili di Bandung"}
+    assert notice.created_at == NOW
+
+
+def test_report_transferred_to_an_office_without_members_lies_on_no_desk() -> None:
+    book, absent_there = two_offices(), replace(absent(BUDI), office=BANDUNG)
+    changes = transfer(
+        a_report(assignee=None), [a_clock()], BANDUNG, book, a_desk(ANI, absent_there), SEKAR, now=NOW, reason="x"
+    )
+    report = changes.reports[REPORT_ID]
+    assert (report.assignee, report.assigned_before) == (None, ())
+    assert [d.purpose for d in changes.deliveries] == [Purpose.CALLBACK]
+
+
+def test_transfer_between_offices_with_the_same_hours_moves_no_deadline() -> None:
+    book = two_offices()
+    same = replace(book, calendars={**book.calendars, "bandung": a_calendar(name="bandung", version="bandung@2")})
+    changes = transfer(a_report(), [a_clock()], BANDUNG, same, a_desk(ANI), SEKAR, now=NOW, reason="x")
+    (clock,) = changes.obligations
+    assert (clock.calendar_version, clock.moved_at, clock.next_due) == ("bandung@2", None, a_clock().next_due)
 
 
 def test_clock_that_has_ended_is_not_touched_by_a_transfer() -> None:
@@ -204,9 +280,9 @@ def test_clock_that_has_ended_is_not_touched_by_a_transfer() -> None:
 @pytest.mark.parametrize(
     ("office", "status", "why"),
     [
-        (OFFICE, Status.RECEIVED, "already"),
-        ("moon", Status.RECEIVED, "there is no office"),
-        (BANDUNG, Status.CLOSED, "closed"),
+        (OFFICE, Status.RECEIVED, "^it is with bpsk-dki already$"),
+        ("moon", Status.RECEIVED, "^there is no office 'moon'; there are bpsk-bandung, bpsk-dki$"),
+        (BANDUNG, Status.CLOSED, "^a closed report cannot be given to another office; reopen it first$"),
     ],
 )
 def test_transfer_that_makes_no_sense_is_refused(office: str, status: Status, why: str) -> None:

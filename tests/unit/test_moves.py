@@ -1,15 +1,29 @@
 """Moves: what each changes in the report, its clocks, its history, and what the city is told."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from bridge.reports.clocks import ClockState, Kind
-from bridge.reports.moves import close_incomplete
-from bridge.reports.report import Purpose
+from bridge.reports.moves import close_incomplete, new_report_notice
+from bridge.reports.report import Delivery, Purpose
 from bridge.reports.states import Move, MoveRefused, Outcome, Status, moves_from
-from tests.unit.given import ANI, KETUA, MONDAY, WAY_TO, a_case, a_rulebook, an_actor
+from tests.unit.given import (
+    ANI,
+    KETUA,
+    MONDAY,
+    REPORT_ID,
+    TRIAGE,
+    WAY_TO,
+    a_case,
+    a_clock,
+    a_policy,
+    a_report,
+    a_rulebook,
+    an_actor,
+)
 
 ALLOWED = [(status, move) for status in Status for move in moves_from(status)]
 REFUSED = [(status, move) for status in Status for move in Move if move not in moves_from(status)]
@@ -71,11 +85,21 @@ def test_refused_move_changes_nothing_at_all(status: Status, move: Move) -> None
 
 
 LACKING = [
-    (Status.ACKNOWLEDGED, Move.REGISTER, {"case_number": "  "}, "case number"),
-    (Status.ACKNOWLEDGED, Move.ASK_COMPLETION, {"missing": ()}, "say what is missing"),
+    (
+        Status.ACKNOWLEDGED,
+        Move.REGISTER,
+        {"case_number": "  "},
+        "^cannot register: registering needs the case number the secretariat gave it$",
+    ),
+    (
+        Status.ACKNOWLEDGED,
+        Move.ASK_COMPLETION,
+        {"missing": ()},
+        "^cannot ask_completion: say what is missing, at least one thing$",
+    ),
     (Status.ACKNOWLEDGED, Move.CLOSE, {"outcome": None}, "needs an outcome"),
     (Status.ACKNOWLEDGED, Move.CLOSE, {"outcome": Outcome.GRANTED}, "registered case"),
-    (Status.CLOSED, Move.REOPEN, {"reason": " "}, "needs a reason"),
+    (Status.CLOSED, Move.REOPEN, {"reason": " "}, "^cannot reopen: reopening needs a reason$"),
 ]
 
 
@@ -83,8 +107,9 @@ LACKING = [
 def test_move_without_what_it_needs_is_refused_and_says_so(
     status: Status, move: Move, details: dict[str, Any], why: str
 ) -> None:
-    with pytest.raises(MoveRefused, match=why):
+    with pytest.raises(MoveRefused, match=why) as refused:
         a_case(status).do(move, **details)
+    assert (refused.value.move, refused.value.status) == (move, status)
 
 
 def test_ended_clocks_say_who_ended_them_and_when() -> None:
@@ -153,6 +178,54 @@ def test_reopened_report_is_a_new_cycle_and_tells_its_assignee() -> None:
     assert notice.payload["deadline_at"] == case.clocks[Kind.ACKNOWLEDGE].deadline_at.isoformat()
 
 
+def test_reopening_forgets_whose_desk_it_was_on_in_the_cycle_before() -> None:
+    case = a_case(Status.CLOSED)
+    case.report = replace(case.report, assigned_before=("budi", "citra"))
+    case.do(Move.REOPEN)
+    assert (case.report.assignee, case.report.assigned_before) == ("ani", ())
+
+
+def test_notice_of_a_report_on_somebodys_desk_is_written_down_whole() -> None:
+    clocks = [a_clock(TRIAGE), a_clock()]
+    assert new_report_notice(a_report(cycle=2), clocks, "budi", now=MONDAY) == Delivery(
+        report_id=REPORT_ID,
+        ticket="K7Q2-9XWM-4T8R",
+        cycle=2,
+        purpose=Purpose.NOTICE,
+        event="new_report",
+        channel="email",
+        recipient="budi",
+        dedupe_key=f"notice/{REPORT_ID}/2/new/budi",
+        created_at=MONDAY,
+        kind=Kind.ACKNOWLEDGE,
+        payload={"deadline_at": "2026-11-23T07:00:00+00:00", "level": 0, "assigned": True},
+    )
+    assert new_report_notice(a_report(), [], "budi", now=MONDAY).payload["deadline_at"] is None
+
+
+def test_reopened_report_is_announced_at_the_time_it_was_reopened() -> None:
+    (notice, _) = a_case(Status.CLOSED).do(Move.REOPEN, hours=200).deliveries
+    assert notice.created_at == MONDAY + timedelta(hours=200)
+
+
+def test_clocks_a_move_pauses_cancels_or_starts_say_by_whom_and_whose_they_are() -> None:
+    case = a_case(Status.ACKNOWLEDGED)
+    case.do(Move.ASK_COMPLETION, "budi")
+    assert case.clocks[Kind.TRIAGE].pauses[0].by == "person:budi"
+    assert case.clocks[Kind.COMPLETION].report_id == REPORT_ID
+    case.do(Move.WITHDRAW, "sekar")
+    assert case.clocks[Kind.COMPLETION].ended_by == "person:sekar"
+
+
+def test_clock_is_started_by_the_policy_set_of_the_report() -> None:
+    book, slow = a_rulebook(), a_policy(Kind.COMPLETION, "90 working days", version="slow@1")
+    patient = replace(book, policies={**book.policies, "patient": {Kind.COMPLETION: slow}})
+    case = a_case(Status.ACKNOWLEDGED, patient)
+    case.report = replace(case.report, policy="patient")
+    case.do(Move.ASK_COMPLETION)
+    assert case.clocks[Kind.COMPLETION].policy_version == "slow@1"
+
+
 def test_report_withdrawn_by_the_citizen_is_closed_as_withdrawn() -> None:
     case = a_case()
     case.do(Move.WITHDRAW)
@@ -179,6 +252,10 @@ def test_city_that_is_not_told_back_gets_no_number_either(status: Status) -> Non
 def test_details_stand_in_the_history_and_empty_ones_do_not() -> None:
     (line,) = a_case(Status.ACKNOWLEDGED).do(Move.CLOSE, outcome=Outcome.REFERRED, reason="OJK first").history
     assert line.data == {"outcome": "referred", "reason": "OJK first"}
+    (line,) = a_case(Status.ACKNOWLEDGED).do(Move.ASK_COMPLETION, missing=("KTP", "kuitansi")).history
+    assert line.data == {"missing": ["KTP", "kuitansi"]}
+    (line,) = a_case(Status.ACKNOWLEDGED).do(Move.REGISTER, case_number="17/BPSK/2026").history
+    assert line.data == {"case_number": "17/BPSK/2026"}
 
 
 def test_people_of_these_tests_have_the_roles_moves_expect() -> None:

@@ -41,6 +41,18 @@ def test_explanation_has_a_line_for_each_rule_looked_at() -> None:
     assert route(facts(), RULES).explanation[-1] == "the rest: taken, since it takes everything"
 
 
+def test_rule_is_passed_over_for_all_its_misses_in_one_line() -> None:
+    assert route({}, (*RULES[1:2], REST)).explanation == (
+        "south: not taken, since domicile is '', not one of 31.74* and anonymous is '', not one of false",
+        "the rest: taken, since it takes everything",
+    )
+
+
+def test_rule_that_asks_for_what_is_unknown_takes_what_is_unknown() -> None:
+    unknown = Rule("unknown", "here", {"area": ("",)})
+    assert route({}, (unknown,)).explanation == ("unknown: taken, since area = ''",)
+
+
 def test_explanation_names_every_condition_that_failed() -> None:
     passed_over = route(facts(domicile="32.01", anonymous="true"), RULES).explanation[1]
     assert "domicile is '32.01'" in passed_over
@@ -49,7 +61,7 @@ def test_explanation_names_every_condition_that_failed() -> None:
 
 @pytest.mark.parametrize("rules", [(), (FINANCE, SOUTH)], ids=["no rules", "none matches"])
 def test_report_no_rule_takes_is_an_error_with_the_remedy(rules: tuple[Rule, ...]) -> None:
-    with pytest.raises(NoRule, match="last rule without conditions"):
+    with pytest.raises(NoRule, match="^no routing rule takes this report; add a last rule without conditions$"):
         route(facts(), rules)
 
 

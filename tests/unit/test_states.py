@@ -71,6 +71,35 @@ def test_closing_without_an_outcome_is_refused_with_the_list(status: Status) -> 
         after(Move.CLOSE, status)
 
 
+REFUSALS = [
+    (Move.REOPEN, Status.REGISTERED, None, "a report that is registered can only: close, withdraw"),
+    (
+        Move.CLOSE,
+        Status.REGISTERED,
+        None,
+        "closing needs an outcome: settled, granted, rejected, lapsed, not_competent, referred, incomplete, duplicate, "
+        "withdrawn",
+    ),
+    (
+        Move.CLOSE,
+        Status.ACKNOWLEDGED,
+        Outcome.LAPSED,
+        "lapsed needs a registered case; before that: "
+        "duplicate, incomplete, not_competent, referred, settled, withdrawn",
+    ),
+]
+
+
+@pytest.mark.parametrize(("move", "status", "outcome", "why"), REFUSALS)
+def test_refusal_says_in_one_sentence_what_would_be_allowed(
+    move: Move, status: Status, outcome: Outcome | None, why: str
+) -> None:
+    with pytest.raises(MoveRefused) as refused:
+        after(move, status, outcome=outcome)
+    assert str(refused.value) == f"cannot {move}: {why}"
+    assert (refused.value.move, refused.value.status) == (move, status)
+
+
 @pytest.mark.parametrize("outcome", Outcome)
 @pytest.mark.parametrize("status", [Status.ACKNOWLEDGED, Status.NEEDS_COMPLETION])
 def test_decisions_of_the_body_need_a_registered_case(status: Status, outcome: Outcome) -> None:
