@@ -189,9 +189,10 @@ class Pause:
 class Obligation:
     """One row per (report, kind); the timer is its `next_due` column and nothing else.
 
-    `step` counts the steps fired in this cycle, warnings included; `level` is the highest rung told. Due times are
-    aware, UTC; `next_due` is None exactly when the clock is not running or its ladder is exhausted. `deadline_at` is
-    when the span itself ends.
+    `step` counts the steps fired since it was started, warnings included; `level` is the highest rung told. A clock
+    started again in the same cycle counts on in the log after its `earlier_steps`. Due times are aware, UTC;
+    `next_due` is None exactly when the clock is not running or its ladder is exhausted. `deadline_at` is when the span
+    itself ends.
     """
 
     report_id: str
@@ -209,6 +210,12 @@ class Obligation:
     ended_at: datetime | None = None
     ended_by: str | None = None
     moved_at: datetime | None = None  # when a new calendar or policy last moved `next_due`; cleared as the step fires
+    earlier_steps: int = 0
+
+    @property
+    def next_number(self) -> int:
+        """Return the number its next step has in the log: never twice in one cycle."""
+        return self.earlier_steps + self.step + 1
 
     @property
     def exhausted(self) -> bool:

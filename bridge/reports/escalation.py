@@ -96,7 +96,7 @@ def _close(
     *,
     now: datetime,
 ) -> Changes:
-    fired = replace(obligation, step=obligation.step + 1)
+    fired = replace(obligation, step=obligation.step + 1, level=max(obligation.level, step.level))
     actor = Actor(f"clock:{obligation.kind}")
     changes = close_incomplete(report, [fired, *siblings], rulebook, actor, now=now)
     changes.escalations.append(_log(obligation, report, step, Target(()), did=step.deed, now=now))
@@ -119,7 +119,7 @@ def _log(
         ticket=report.ticket,
         kind=obligation.kind,
         cycle=obligation.cycle,
-        step=obligation.step + 1,
+        step=obligation.next_number,
         level=step.level,
         due_at=due_at,
         fired_at=now,
@@ -155,7 +155,7 @@ class _Notices:
     def add(self, obligation: Obligation, step: Step, target: Target) -> None:
         """Note that a step tells its target."""
         for person in target.tell:
-            self._steps.setdefault(person.person_id, []).append(obligation.step + 1)
+            self._steps.setdefault(person.person_id, []).append(obligation.next_number)
             self._last[person.person_id] = (step, person == target.assign)
 
     def for_each_person(self, report: Report, *, now: datetime) -> list[Delivery]:

@@ -11,7 +11,7 @@ from bridge.reports.assignment import candidates, choose
 from bridge.reports.clocks import ON_RECEIPT, Obligation
 from bridge.reports.escalation import Desk
 from bridge.reports.feedback import told_city
-from bridge.reports.moves import Actor, decide_move, new_report_notice
+from bridge.reports.moves import Actor, begun_noted, decide_move, new_report_notice
 from bridge.reports.people import Role
 from bridge.reports.report import Changes, Delivery, Purpose, Report
 from bridge.reports.routing import route
@@ -85,7 +85,7 @@ def new_report(
     report = _assigned(report, rulebook, desk, now=now)
     started = _first_clocks(report, rulebook, now=now)
     changes = Changes(new_reports=[report], new_obligations=started)
-    changes.note(report, "received", f"source:{event.source}", now, webhook_id=event.webhook_id)
+    changes.note(report, "received", f"source:{event.source}", now, webhook_id=event.webhook_id, **begun_noted(started))
     changes.note(report, "routed", "system", now, office=report.office, to=report.assignee)
     report = told_city(changes, report, started, told_back=rulebook.told_back, now=now)
     if report.assignee:

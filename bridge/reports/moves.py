@@ -55,7 +55,9 @@ def decide_move(
     changed = _moved(move, replace(report, status=status), actor, details)
     touched, started = _clocks_after(move, changed, obligations, rulebook, actor, details, now=now)
     changes = Changes(obligations=touched, new_obligations=started)
-    changes.note(changed, str(move), actor.name, now, **_noted(details))
+    begun = [o for o in (*touched, *started) if o.kind in STARTED_BY.get(move, ())]
+    taken = {"to": changed.assignee} if changed.assignee != report.assignee else {}
+    changes.note(changed, str(move), actor.name, now, **_noted(details), **taken, **begun_noted(begun))
     if move is Move.REOPEN and changed.assignee:
         changes.deliveries.append(new_report_notice(changed, [*touched, *started], changed.assignee, now=now))
     current = _current(obligations, [*touched, *started])
@@ -69,6 +71,17 @@ def close_incomplete(
     """Return what happens when the citizen's own clock has run out without an answer."""
     details = Details(outcome=Outcome.INCOMPLETE)
     return decide_move(Move.CLOSE, report, obligations, rulebook, actor, now=now, details=details)
+
+
+def begun_noted(begun: Iterable[Obligation]) -> dict[str, Any]:
+    """Return what the history says of clocks that begin: enough to build them again from the log."""
+    noted: dict[str, Any] = {}
+    for clock in begun:
+        noted.setdefault("clocks", {})[str(clock.kind)] = clock.policy_version
+        noted["calendar"] = clock.calendar_version
+        if clock.earlier_steps:
+            noted.setdefault("earlier_steps", {})[str(clock.kind)] = clock.earlier_steps
+    return noted
 
 
 def new_report_notice(report: Report, obligations: Iterable[Obligation], person_id: str, *, now: datetime) -> Delivery:
@@ -137,8 +150,8 @@ def _clocks_after(
     if move is Move.RESUME:
         ended += [clocks.resume(o, *rulebook.frozen(o), now=now) for o in obligations if o.kind in PAUSED_BY_CITIZEN]
     fresh = _started(report, STARTED_BY.get(move, ()), rulebook, now=now)
-    known = {o.kind for o in obligations}
-    restarted = [o for o in fresh if o.kind in known]
+    known = {o.kind: o for o in obligations}
+    restarted = [_counting_on(o, known[o.kind]) for o in fresh if o.kind in known]
     replaced = {o.kind for o in restarted}
     changed = [o for o in ended if o.kind not in replaced] + restarted
     return changed, [o for o in fresh if o.kind not in known]
@@ -176,6 +189,13 @@ def _started(report: Report, kinds: Iterable[Kind], rulebook: Rulebook, *, now: 
         for policy in policies
         if policy is not None
     ]
+
+
+def _counting_on(fresh: Obligation, before: Obligation) -> Obligation:
+    # The log takes each number once a cycle: a second request for completion would never be reminded of, nor closed.
+    if before.cycle != fresh.cycle:
+        return fresh
+    return replace(fresh, earlier_steps=before.earlier_steps + before.step)
 
 
 def _current(before: Iterable[Obligation], changed: Iterable[Obligation]) -> list[Obligation]:

@@ -155,6 +155,7 @@ obligations = Table(
     Column("ended_at", Utc),
     Column("ended_by", String(96)),
     Column("moved_at", Utc),
+    Column("earlier_steps", Integer, nullable=False, server_default="0"),
     _one_of("kind", Kind),
     _one_of("state", ClockState),
     CheckConstraint("next_due IS NULL OR state = 'running'", name="only_running_is_due"),

@@ -175,6 +175,22 @@ def test_citizen_is_reminded_then_the_report_is_closed_as_incomplete(office: Off
     assert sorted(statuses) == sorted(["received", "acknowledged", "needs_completion", "needs_completion", "closed"])
 
 
+def test_citizen_asked_a_second_time_is_reminded_again_then_the_report_is_closed(office: Office) -> None:
+    ticket = office.receive("Q-1")
+    office.casework.acknowledge(ticket, ANI)
+    for _ in range(2):
+        office.casework.move(Move.ASK_COMPLETION, ticket, ANI, Details(missing=("bukti",)))
+        office.pass_time(7200)
+        assert office.tick_all() == 1
+        office.casework.move(Move.RESUME, ticket, ANI)
+    office.casework.move(Move.ASK_COMPLETION, ticket, ANI, Details(missing=("bukti",)))
+    office.pass_time(14_400)
+    office.tick_all()
+    assert office.report(ticket).outcome is Outcome.INCOMPLETE
+    fired = [(row["step"], row["did"]) for row in office.rows("escalations", kind="completion")]
+    assert fired == [(1, "notify"), (2, "notify"), (3, "notify"), (4, "close")]
+
+
 def test_running_clock_keeps_the_policy_it_was_started_with(office: Office) -> None:
     office.receive("Q-1")
     office.use({Kind.ACKNOWLEDGE: [(10, "role:chair", "notify")]})

@@ -140,6 +140,28 @@ def test_citizen_asked_a_second_time_has_the_whole_span_again() -> None:
     assert case.report.missing == ("kuitansi",)
 
 
+def test_citizen_asked_a_second_time_has_steps_the_log_does_not_know_yet() -> None:
+    case = a_case(Status.NEEDS_COMPLETION)
+    case.clocks[Kind.COMPLETION] = replace(case.clocks[Kind.COMPLETION], step=1, level=1)
+    case.do(Move.RESUME)
+    (line,) = case.do(Move.ASK_COMPLETION).history
+    again = case.clocks[Kind.COMPLETION]
+    assert (again.cycle, again.step, again.level, again.next_number) == (1, 0, 0, 2)
+    assert line.data["earlier_steps"] == {"completion": 1}
+
+
+def test_history_says_which_clocks_begin_under_which_versions() -> None:
+    (line,) = a_case(Status.CLOSED).do(Move.REOPEN).history
+    assert line.data["clocks"] == {"acknowledge": "acknowledge@1", "triage": "triage@1"}
+    assert line.data["calendar"] == "office@1"
+
+
+@pytest.mark.parametrize(("actor", "noted"), [("budi", {"to": "budi"}), ("ani", {}), ("ketua", {})])
+def test_history_says_who_has_the_report_when_acknowledging_changes_it(actor: str, noted: dict[str, str]) -> None:
+    (line,) = a_case().do(Move.ACKNOWLEDGE, actor).history
+    assert line.data == noted
+
+
 @pytest.mark.parametrize("move", [Move.RESUME, Move.REGISTER, Move.CLOSE, Move.WITHDRAW])
 def test_nothing_is_missing_after_the_wait_for_the_citizen(move: Move) -> None:
     case = a_case(Status.NEEDS_COMPLETION)
