@@ -8,7 +8,7 @@ import structlog
 from bridge.reports.clocks import ClockState, Kind, Obligation, end
 from bridge.reports.escalation import Desk
 from bridge.reports.merging import merge, transfer
-from bridge.reports.moves import NO_DETAILS, Actor, Details, decide_move
+from bridge.reports.moves import MET_BY_HAND, NO_DETAILS, Actor, Details, decide_move
 from bridge.reports.people import Person
 from bridge.reports.report import Changes, Delivery, Purpose, Report
 from bridge.reports.states import Move, MoveRefused, Status
@@ -67,13 +67,15 @@ class Casework:
 
         Raises:
             NoSuchReport: no report has the ticket.
-            NothingOwed: no open obligation of this kind.
+            NothingOwed: no open obligation of this kind, or one that only a move ends.
         """
         with self._database.write() as connection:
             report, owed, now = self._locked(connection, ticket)
             found = next((o for o in owed if o.kind is kind and o.state is ClockState.RUNNING), None)
             if found is None:
                 raise NothingOwed(f"{ticket} has no running clock {kind}")
+            if kind not in MET_BY_HAND:
+                raise NothingOwed(f"the clock {kind} of {ticket} ends when the report moves on, not before")
             changes = Changes(obligations=[end(found, ClockState.MET, now=now, by=actor.name)])
             changes.note(report, "met", actor.name, now, kind=kind)
             write(self._database, connection, changes)

@@ -173,6 +173,10 @@ MET_BY: dict[Move, tuple[Kind, ...]] = {
 }
 
 
+#: Which clocks end with something done outside; the others end with a move, or the report would wait for nobody.
+MET_BY_HAND = (Kind.SUMMONS, Kind.FIRST_HEARING)
+
+
 def _ended(move: Move, obligations: Sequence[Obligation], actor: Actor, *, now: datetime) -> list[Obligation]:
     met = [clocks.end(o, ClockState.MET, now=now, by=actor.name) for o in obligations if o.kind in MET_BY.get(move, ())]
     if move not in (Move.CLOSE, Move.WITHDRAW):

@@ -176,6 +176,16 @@ def test_meeting_one_obligation_leaves_the_others_running(office: Office) -> Non
     assert office.rows("history")[-1]["data"] == {"kind": "summons"}
 
 
+@pytest.mark.parametrize("kind", [Kind.ACKNOWLEDGE, Kind.TRIAGE])
+def test_clock_that_ends_with_a_move_cannot_be_met_alone(office: Office, kind: Kind) -> None:
+    """The report would stay where it is, and no clock would ever ask for it again."""
+    ticket = office.receive("Q-1")
+    before = office.snapshot()
+    with pytest.raises(NothingOwed, match="when the report moves on"):
+        office.casework.meet(kind, ticket, ANI)
+    assert office.snapshot() == before
+
+
 @pytest.mark.parametrize("kind", [Kind.SUMMONS, Kind.ACKNOWLEDGE])
 def test_meeting_what_is_not_owed_or_met_already_is_refused(office: Office, kind: Kind) -> None:
     ticket = office.receive("Q-1")
