@@ -1,0 +1,213 @@
+"""What the engine ought to do, in small: reports, their clocks and their ladders, without database, log or workers.
+
+Written from the words of contracts.md and escalation.md, it decides by itself what is due when and whom a rung
+reaches. Spans of working time it takes from the calendar, which is proved apart.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.reports.calendars import WorkingCalendar
+from bridge.reports.clocks import Kind, Policy, Unit
+
+Row = Mapping[str, Any]
+ON_RECEIPT = (Kind.ACKNOWLEDGE, Kind.TRIAGE)
+#: Move -> (where it may start, where it leads to).
+MOVES = {
+    "acknowledge": (("received",), "acknowledged"),
+    "ask_completion": (("acknowledged",), "needs_completion"),
+    "resume": (("needs_completion",), "acknowledged"),
+    "register": (("acknowledged", "needs_completion"), "registered"),
+    "close": (("acknowledged", "needs_completion", "registered"), "closed"),
+    "withdraw": (("received", "acknowledged", "needs_completion", "registered"), "closed"),
+    "reopen": (("closed",), "received"),
+}
+STARTS = {
+    "ask_completion": (Kind.COMPLETION,),
+    "register": (Kind.SUMMONS, Kind.FIRST_HEARING, Kind.DECISION),
+    "reopen": ON_RECEIPT,
+}
+
+
+@dataclass
+class Rules:
+    """The policies and the calendar of the day."""
+
+    policies: Mapping[Kind, Policy]
+    calendar: WorkingCalendar
+
+
+@dataclass
+class Clock:
+    """One obligation. `fired` counts from its start, `earlier` what its kind had fired in the cycle before that."""
+
+    kind: Kind
+    cycle: int
+    start: datetime
+    rules: Rules
+    earlier: int = 0
+    fired: int = 0
+    state: str = "running"
+    pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
+    paused_at: datetime | None = None
+    at_once: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.policy = self.rules.policies[self.kind]
+        self.calendar = self.rules.calendar
+
+    @property
+    def due(self) -> datetime | None:
+        """When its next step fires; None if it does not."""
+        if self.state != "running" or self.fired == len(self.policy.steps):
+            return None
+        return self.at_once or self._planned(self.fired)
+
+    def _planned(self, step: int) -> datetime:
+        span = self.policy.steps[step].at
+        left, at = float(span.amount), self.start
+        for since, until in sorted(self.pauses):
+            ran = self._length(at, since, span.unit)
+            if left <= ran:
+                break
+            left, at = left - ran, max(at, until)
+        return at + timedelta(seconds=left) if span.unit is Unit.WALL_SECONDS else self.calendar.add(at, left)
+
+    def _length(self, since: datetime, until: datetime, unit: Unit) -> float:
+        if until <= since:
+            return 0.0
+        return (until - since).total_seconds() if unit is Unit.WALL_SECONDS else self.calendar.elapsed(since, until)
+
+    def pause(self, now: datetime) -> None:
+        """Stand still from now."""
+        if self.state == "running":
+            self.state, self.paused_at = "paused", now
+
+    def resume(self, now: datetime) -> None:
+        """Run again from now; a rung that was to be reached at once is planned as usual after a wait."""
+        if self.state == "paused" and self.paused_at is not None:
+            self.pauses.append((self.paused_at, max(now, self.paused_at)))
+            self.state, self.paused_at, self.at_once = "running", None, None
+
+    def end(self, state: str) -> None:
+        """Be met or cancelled, once."""
+        if self.state in ("running", "paused"):
+            self.state = state
+
+
+@dataclass
+class Report:
+    """One report."""
+
+    ticket: str
+    assignee: str | None
+    status: str = "received"
+    outcome: str | None = None
+    cycle: int = 1
+    cycle_began: datetime | None = None
+    tried: set[str] = field(default_factory=set)
+    clocks: dict[Kind, Clock] = field(default_factory=dict)
+
+    def start(self, kinds: tuple[Kind, ...], rules: Rules, now: datetime) -> None:
+        """Start clocks; one started again in the same cycle counts on."""
+        for kind in kinds:
+            old = self.clocks.get(kind)
+            earlier = old.earlier + old.fired if old and old.cycle == self.cycle else 0
+            self.clocks[kind] = Clock(kind, self.cycle, now, rules, earlier)
+
+    def allows(self, move: str) -> bool:
+        """Tell whether a move is allowed."""
+        return self.status in MOVES[move][0]
+
+    def move(self, move: str, rules: Rules, now: datetime, *, by: str = "", outcome: str | None = None) -> None:
+        """Make a move that is allowed."""
+        self.status = MOVES[move][1]
+        if move == "acknowledge":
+            self.clocks[Kind.ACKNOWLEDGE].end("met")
+            self.assignee = by or self.assignee
+        elif move == "ask_completion":
+            for kind in ON_RECEIPT:
+                self.clocks[kind].pause(now)
+        elif move == "resume":
+            self.clocks[Kind.COMPLETION].end("met")
+            for kind in ON_RECEIPT:
+                self.clocks[kind].resume(now)
+        elif move == "reopen":
+            self.cycle, self.cycle_began, self.outcome, self.tried = self.cycle + 1, now, None, set()
+        else:
+            self._further(move, outcome)
+        self.start(STARTS.get(move, ()), rules, now)
+
+    def _further(self, move: str, outcome: str | None) -> None:
+        met = {"register": (Kind.TRIAGE, Kind.COMPLETION), "close": (Kind.TRIAGE, Kind.DECISION), "withdraw": ()}[move]
+        for clock in self.clocks.values():
+            if clock.kind in met:
+                clock.end("met")
+            elif move != "register":
+                clock.end("cancelled")
+        if move != "register":
+            self.outcome = "withdrawn" if move == "withdraw" else outcome
+
+
+@dataclass
+class Office:
+    """Everything there is: reports by id, and who is there (person id -> role)."""
+
+    rules: Rules
+    present: dict[str, str]
+    reports: dict[str, Report] = field(default_factory=dict)
+
+    def reached(self, to: str, report: Report) -> set[str]:
+        """Whom a rung may reach: all of them, or for the next member one of them."""
+        kind, _, name = to.partition(":")
+        if kind == "role":
+            return {person for person, role in self.present.items() if role == name}
+        if kind == "next_member":
+            officers = {person for person, role in self.present.items() if role == "officer"}
+            return officers - report.tried - {report.assignee or ""}
+        return {report.assignee if kind == "assignee" else name} & self.present.keys() if kind != "citizen" else set()
+
+    def due(self, now: datetime) -> Iterator[tuple[Report, Clock]]:
+        """Every clock that would fire now."""
+        for report in self.reports.values():
+            yield from ((report, clock) for clock in report.clocks.values() if clock.due and clock.due <= now)
+
+    def fire(self, row: Row, now: datetime) -> None:
+        """Go with a line of the log, which must be the one that was to come.
+
+        Raises:
+            AssertionError: it was not.
+        """
+        report = self.reports[row["report_id"]]
+        clock = report.clocks[Kind(row["kind"])]
+        assert clock.due is not None and clock.due <= now, f"{row['kind']} fired, due {clock.due} at {now}"
+        step = clock.policy.steps[clock.fired]
+        assert (row["cycle"], row["step"]) == (clock.cycle, clock.earlier + clock.fired + 1)
+        assert (row["level"], row["due_at"], row["fired_at"]) == (step.level, clock.due, now)
+        assert (row["held_by"], row["target"]) == (report.assignee, step.to)
+        clock.fired, clock.at_once = clock.fired + 1, None
+        if step.deed == "close":
+            assert (row["did"], row["told"]) == ("close", [])
+            report.move("close", self.rules, now, outcome="incomplete")
+        else:
+            self._reach(report, clock, row, now)
+
+    def _reach(self, report: Report, clock: Clock, row: Row, now: datetime) -> None:
+        step = clock.policy.steps[clock.fired - 1]
+        reached, told = self.reached(step.to, report), set(row["told"])
+        nobody = not reached and step.to != "citizen"
+        assert row["did"] == ("no_target" if nobody else step.deed)
+        if step.to == "next_member":
+            assert len(told) == min(1, len(reached)) and told <= reached, f"{told} of {reached}"
+        else:
+            assert told == reached
+        if nobody and step.level and clock.fired < len(clock.policy.steps):
+            clock.at_once = now
+
+    def hand_over(self, report: Report, heir: str | None) -> None:
+        """Let a report change hands."""
+        if heir != report.assignee:
+            report.tried |= {report.assignee} if report.assignee else set()
+            report.assignee = heir

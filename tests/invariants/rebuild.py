@@ -1,0 +1,161 @@
+"""What reports and clocks must look like, told from the append-only tables alone: history and the escalation log.
+
+Pure, and written from the meaning of the events, not from the code that writes them: that is what makes it a check.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Row = Mapping[str, Any]
+
+#: The clocks of the office that stand still while the citizen is asked.
+STAND_STILL = ("acknowledge", "triage")
+#: Event -> the clocks it meets; the end of a report cancels all others.
+MEETS = {
+    "acknowledge": ("acknowledge",),
+    "resume": ("completion",),
+    "register": ("triage", "completion"),
+    "close": ("triage", "decision"),
+}
+#: Event -> the state it leads to.
+LEADS_TO = {
+    "received": "received",
+    "acknowledge": "acknowledged",
+    "ask_completion": "needs_completion",
+    "resume": "acknowledged",
+    "register": "registered",
+    "close": "closed",
+    "withdraw": "closed",
+    "reopen": "received",
+}
+_ENDED = ("met", "cancelled")
+
+
+@dataclass
+class Clock:
+    """An obligation, as the log tells it."""
+
+    kind: str
+    cycle: int
+    started_at: datetime
+    earlier_steps: int
+    state: str = "running"
+    pauses: list[dict[str, Any]] = field(default_factory=list)
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+    step: int = 0
+    level: int = 0
+
+    def end(self, state: str, line: Row) -> None:
+        """End it, unless it has ended."""
+        if self.state not in _ENDED:
+            self.state, self.ended_at, self.ended_by = state, line["at"], line["actor"]
+
+    def pause(self, line: Row) -> None:
+        """Let it stand still from now, if it runs."""
+        if self.state == "running":
+            self.state = "paused"
+            reason = "; ".join(line["data"].get("missing", ()))
+            self.pauses.append({"since": line["at"], "until": None, "by": line["actor"], "reason": reason})
+
+    def resume(self, line: Row) -> None:
+        """Let it run again, if it stands still; a clock set back meanwhile takes nothing off."""
+        if self.state == "paused":
+            self.state = "running"
+            self.pauses[-1]["until"] = max(line["at"], self.pauses[-1]["since"])
+
+
+@dataclass
+class Report:
+    """A report, as the log tells it."""
+
+    report_id: str
+    status: str = ""
+    outcome: str | None = None
+    cycle: int = 1
+    office: str = ""
+    assignee: str | None = None
+    case_number: str | None = None
+    missing: list[str] = field(default_factory=list)
+    clocks: dict[str, Clock] = field(default_factory=dict)
+
+    def read(self, line: Row) -> None:
+        """Go one line of history further."""
+        event, data = line["event"], line["data"]
+        self.cycle = line["cycle"]
+        self.status = LEADS_TO.get(event, self.status)
+        self.office = data.get("office", self.office)
+        if event in ("routed", "reassigned", "acknowledge") and "to" in data:
+            self.assignee = data["to"]
+        self._what_it_says(event, data)
+        self._ends(event, line)
+        for kind, earlier in ((kind, data.get("earlier_steps", {}).get(kind, 0)) for kind in data.get("clocks", ())):
+            self.clocks[kind] = Clock(kind, line["cycle"], line["at"], earlier)
+
+    def _what_it_says(self, event: str, data: Row) -> None:
+        if event in ("close", "withdraw", "reopen"):
+            self.outcome = {"close": data.get("outcome"), "withdraw": "withdrawn", "reopen": None}[event]
+        if event == "register":
+            self.case_number = data["case_number"].strip()
+        if event in LEADS_TO:
+            self.missing = list(data.get("missing", ())) if event == "ask_completion" else []
+
+    def _ends(self, event: str, line: Row) -> None:
+        for clock in self.clocks.values():
+            if clock.kind in MEETS.get(event, ()) or (event == "met" and line["data"]["kind"] == clock.kind):
+                clock.end("met", line)
+            if event in ("close", "withdraw"):
+                clock.end("cancelled", line)
+            if clock.kind in STAND_STILL and event == "ask_completion":
+                clock.pause(line)
+            if clock.kind in STAND_STILL and event == "resume":
+                clock.resume(line)
+
+
+def rebuilt(history: Iterable[Row], log: Iterable[Row]) -> dict[str, Report]:
+    """Return every report with its clocks, by id, from the lines of both tables."""
+    found: dict[str, Report] = {}
+    for line in sorted(history, key=lambda line: line["id"]):
+        found.setdefault(line["report_id"], Report(line["report_id"])).read(line)
+    for fired in log:
+        clock = found[fired["report_id"]].clocks[fired["kind"]]
+        if fired["cycle"] == clock.cycle and fired["step"] > clock.earlier_steps:
+            clock.step = max(clock.step, fired["step"] - clock.earlier_steps)
+            clock.level = max(clock.level, fired["level"])
+    return found
+
+
+def differences(rows: Mapping[str, Iterable[Row]]) -> list[str]:
+    """Return where the live tables `reports` and `obligations` are not what the log says; empty if they are."""
+    told = rebuilt(rows["history"], rows["escalations"])
+    faults = [f"{row['ticket']} has no history" for row in rows["reports"] if row["report_id"] not in told]
+    live = {row["report_id"]: row for row in rows["reports"]}
+    faults += [f"{report_id} has a history and is not there" for report_id in told.keys() - live.keys()]
+    for report_id in told.keys() & live.keys():
+        faults += _differing(live[report_id]["ticket"], told[report_id], live[report_id], _REPORT)
+    clocks = {(r.report_id, kind): clock for r in told.values() for kind, clock in r.clocks.items()}
+    owed = {(row["report_id"], row["kind"]): row for row in rows["obligations"]}
+    faults += [f"clock {key}: the log says {key in clocks}, the table {key in owed}" for key in clocks.keys() ^ owed]
+    for key in clocks.keys() & owed.keys():
+        row = {**owed[key], "pauses": [_with_instants(pause) for pause in owed[key]["pauses"]]}
+        faults += _differing(f"{key[1]} of {key[0]}", clocks[key], row, _CLOCK)
+    return faults
+
+
+_REPORT = ("status", "outcome", "cycle", "office", "assignee", "case_number", "missing")
+_CLOCK = ("cycle", "state", "started_at", "earlier_steps", "step", "level", "pauses", "ended_at", "ended_by")
+
+
+def _differing(what: str, told: Report | Clock, live: Row, names: Iterable[str]) -> list[str]:
+    return [
+        f"{what}: {name} is {live[name]!r}, the log says {getattr(told, name)!r}"
+        for name in names
+        if getattr(told, name) != live[name]
+    ]
+
+
+def _with_instants(pause: Row) -> dict[str, Any]:
+    instants = {name: datetime.fromisoformat(pause[name]) for name in ("since", "until") if pause[name]}
+    return {**pause, **instants}

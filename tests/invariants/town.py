@@ -1,0 +1,137 @@
+"""What the model test and the races share: ladders to run, and the two ends of the network."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from bridge.broker.messages import Message
+from bridge.casework import Casework
+from bridge.links import Links
+from bridge.reports.calendars import WorkingCalendar
+from bridge.reports.clocks import Kind, Policy, Span, Unit
+from bridge.rules import Rules
+from bridge.storage.database import Database
+from bridge.storage.tables import metadata
+from config.calendars import definition_of, version_of
+from consumers.take_in import TakeIn
+from consumers.watch_clocks import WatchClocks
+from tests.invariants.checker import Facts
+from tests.storage.office import TICKET_KEY, Office, Rung, policy
+
+LINKS = Links(b"s" * 32, "https://jembatan.example")
+
+ONCE: tuple[Rung, ...] = ((36_000, "role:chair", "notify"),)
+#: The policies of three days: warnings, rungs for one, many and nobody, several at once, repeats of one deed.
+POLICIES: tuple[Mapping[Kind, Sequence[Rung]], ...] = (
+    {
+        Kind.ACKNOWLEDGE: (
+            (1800, "assignee", "warn"),
+            (3600, "next_member", "both"),
+            (7200, "role:secretariat", "notify"),
+            (10_800, "role:chair", "both"),
+            (14_400, "role:admin", "notify"),
+        ),
+        Kind.TRIAGE: ((7200, "role:secretariat", "notify"), (14_400, "role:chair", "notify")),
+        Kind.COMPLETION: ((3600, "citizen", "notify"), (5400, "assignee", "warn"), (7200, "assignee", "close")),
+    },
+    {
+        Kind.ACKNOWLEDGE: (
+            (0, "role:secretariat", "notify"),
+            (600, "next_member", "reassign"),
+            (600, "person:gone", "notify"),
+            (3600, "next_member", "both"),
+        ),
+        Kind.TRIAGE: ((3600, "person:gone", "notify"),),
+        Kind.COMPLETION: ((3600, "citizen", "notify"), (3600, "assignee", "close")),
+    },
+    {
+        Kind.ACKNOWLEDGE: tuple((3600 * n, "next_member", "both") for n in range(1, 5)),
+        Kind.TRIAGE: ((3600, "role:chair", "notify"), (3600, "role:dinas_head", "notify")),
+        Kind.COMPLETION: ((1800, "citizen", "notify"), (7200, "citizen", "notify"), (9000, "assignee", "close")),
+    },
+)
+
+
+def policies(day: int) -> dict[Kind, Policy]:
+    """Return the policies of a day; the clock of triage counts working time, the others time on the wall."""
+    rungs = dict.fromkeys(Kind, ONCE) | POLICIES[day % len(POLICIES)]
+    made = {kind: policy(kind, steps) for kind, steps in rungs.items()}
+    return made | {Kind.TRIAGE: _in_working_time(made[Kind.TRIAGE])}
+
+
+def _in_working_time(plain: Policy) -> Policy:
+    steps = tuple(replace(step, at=Span(step.at.amount, Unit.WORKING_SECONDS)) for step in plain.steps)
+    unnamed = replace(plain, span=Span(plain.span.amount, Unit.WORKING_SECONDS), steps=steps)
+    return replace(unnamed, version=version_of(plain.kind, unnamed.definition()))
+
+
+def calendar_without(calendar: WorkingCalendar, *days: date) -> WorkingCalendar:
+    """Return the calendar with more holidays, under a version of its own."""
+    changed = replace(calendar, days_off={**calendar.days_off, **dict.fromkeys(days, "test")})
+    return replace(changed, version=version_of(calendar.name, definition_of(changed)))
+
+
+def use(office: Office, chosen: Mapping[Kind, Policy], calendar: WorkingCalendar) -> None:
+    """Go on with these rules, as processes started anew do; running clocks keep theirs."""
+    book = replace(
+        office.rules.book,
+        policies={"default": dict(chosen)},
+        calendars=dict.fromkeys(office.rules.book.calendars, calendar),
+        policy_versions={},
+        calendar_versions={},
+    )
+    office.rules = Rules(office.database, book)
+    office.rules.prepare()
+    office.casework = Casework(office.database, office.rules)
+    office.take_in = TakeIn(office.database, office.rules, TICKET_KEY)
+    office.watcher = WatchClocks(office.database, office.rules)
+
+
+#: What the checker looks at.
+JUDGED = ("reports", "obligations", "history", "escalations", "escalation_seals", "deliveries", "delivery_attempts")
+JUDGED_TOO = ("people", "versions", "outbox", "webhooks", "set_aside")
+
+
+def facts_of(database: Database, *, steady: bool = True) -> Facts:
+    """Return what the checker looks at, as one consistent view."""
+    with database.read() as connection:
+        if not database.is_sqlite:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        tables = [metadata.tables[name] for name in (*JUDGED, *JUDGED_TOO)]
+        rows = {
+            table.name: [dict(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()]
+            for table in tables
+        }
+    return Facts(rows, steady)
+
+
+class Queue:
+    """The network's edge: keeps every message for good, so that any of them can come again."""
+
+    def __init__(self) -> None:
+        self.taken: list[Message] = []
+        self.healthy = True
+        self.afterwards: Callable[[], None] = lambda: None
+
+    def publish(self, messages: Sequence[Message], *, timeout_s: float = 5.0) -> None:
+        """Take them all; they are here, whatever becomes of who sent them."""
+        self.taken += messages
+        self.afterwards()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Post:
+    """The network's other edge: mail servers and the city, which take everything and count it."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def send(self, *what: Any) -> None:
+        """Take a mail, or a callback under its id."""
+        first = what[0]
+        self.sent.append(first if isinstance(first, str) else first["Message-ID"].strip("<>").partition("@")[0])
