@@ -122,7 +122,7 @@ def rebuilt(history: Iterable[Row], log: Iterable[Row]) -> dict[str, Report]:
     for fired in log:
         clock = found[fired["report_id"]].clocks[fired["kind"]]
         if fired["cycle"] == clock.cycle and fired["step"] > clock.earlier_steps:
-            clock.step = max(clock.step, fired["step"] - clock.earlier_steps)
+            clock.step += 1
             clock.level = max(clock.level, fired["level"])
     return found
 
