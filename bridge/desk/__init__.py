@@ -2,10 +2,10 @@
 
 from flask import Blueprint
 
-from bridge.desk import banner, entrance, inbox, log, mail, oneclick, report
+from bridge.desk import banner, entrance, handover, inbox, log, mail, oneclick, report
 from bridge.service import Service
 
 
 def blueprints(service: Service) -> list[Blueprint]:
     """Return the areas of the desk."""
-    return [area.blueprint(service) for area in (banner, entrance, inbox, report, log, mail, oneclick)]
+    return [area.blueprint(service) for area in (banner, entrance, inbox, report, handover, log, mail, oneclick)]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
@@ -26,6 +27,8 @@ from bridge.storage import deliveries, escalations, people
 from bridge.storage import reports as stored
 from bridge.storage.rows import escalation_of, event_of
 
+log = structlog.get_logger()
+
 #: What an application to BPSK must hold (SK 350/2001 art. 16, as cited in docs/glossary.md).
 APPLICATION_NEEDS = (
     ("Nama dan alamat lengkap dengan bukti identitas", "Full name and address with proof of identity"),
@@ -46,6 +49,8 @@ def blueprint(service: Service) -> Blueprint:
     @needs(service, *EVERYBODY)
     def show(ticket: str) -> str:
         content = service.rules.deciding(lambda: _content(service, ticket))
+        if content["contacts_shown"]:
+            log.info("contacts_seen", ticket=ticket, by=g.person.person_id)
         return render_template("desk/report.html", **content)
 
     @routes.post("/desk/reports/<ticket>/moves/<move>")
@@ -62,14 +67,6 @@ def blueprint(service: Service) -> Blueprint:
         if kind not in list(Kind):
             abort(404, f"There is no clock {kind!r}.")
         service.casework.meet(Kind(kind), ticket, acting(g.person))
-        return redirect(url_for("report.show", ticket=ticket))
-
-    @routes.post("/desk/reports/<ticket>/assign")
-    @needs(service, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)
-    def assign(ticket: str) -> Response:
-        with service.database.read() as connection:
-            person = people.one(connection, request.form.get("person", ""))
-        service.casework.assign(ticket, person, acting(g.person), request.form.get("reason", ""))
         return redirect(url_for("report.show", ticket=ticket))
 
     return routes
@@ -105,6 +102,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "report": row,
         "names": names,
         "now": now,
+        "offices": [office for office in book.offices.values() if office.office_id != report.office],
         "people": [p for p in desk.people if p.role is Role.OFFICER and p.person_id != report.assignee],
         "contacts_shown": sees_contacts(g.person, report),
         "moves": [m for m in moves_from(report.status) if m is not Move.WITHDRAW],

@@ -67,7 +67,7 @@ def _update(table: sa.Table, names: tuple[str, ...]) -> str:
 @cache
 def _one_update(table: sa.Table, names: tuple[str, ...]) -> sa.Update:
     keys = [key == sa.bindparam(f"_{key.name}") for key in table.primary_key]
-    changes = {name: sa.bindparam(f"_{name}") for name in names if not table.c[name].primary_key}
+    changes: dict[str, Any] = {name: sa.bindparam(f"_{name}") for name in names if not table.c[name].primary_key}
     return sa.update(table).where(*keys).values(changes)
 
 

@@ -275,9 +275,11 @@ def test_details_stand_in_the_history_and_empty_ones_do_not() -> None:
     (line,) = a_case(Status.ACKNOWLEDGED).do(Move.CLOSE, outcome=Outcome.REFERRED, reason="OJK first").history
     assert line.data == {"outcome": "referred", "reason": "OJK first"}
     (line,) = a_case(Status.ACKNOWLEDGED).do(Move.ASK_COMPLETION, missing=("KTP", "kuitansi")).history
-    assert line.data == {"missing": ["KTP", "kuitansi"]}
+    begun = {"clocks": {"completion": "completion@1"}, "calendar": "office@1"}
+    assert line.data == {"missing": ["KTP", "kuitansi"], **begun}
     (line,) = a_case(Status.ACKNOWLEDGED).do(Move.REGISTER, case_number="17/BPSK/2026").history
-    assert line.data == {"case_number": "17/BPSK/2026"}
+    assert line.data["case_number"] == "17/BPSK/2026"
+    assert "reason" not in line.data
 
 
 def test_people_of_these_tests_have_the_roles_moves_expect() -> None:
