@@ -123,6 +123,8 @@ class WatchClocks:
     def _too_many(self, connection: Connection, state: Engine, now: datetime) -> bool:
         """Tell whether an implausible share is due; then the engine is held for a while."""
         limits = self._limits
+        if limits.share >= 1:
+            return False
         if engine.due(connection, now, limits.least + 1) <= limits.least:
             self._believed_until = 0.0
             if state.lets_through:

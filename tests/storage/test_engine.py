@@ -84,6 +84,7 @@ def test_migrations_leave_the_row_this_version_works_with(office: Office) -> Non
 
 @pytest.mark.parametrize("version", [ENGINE_VERSION - 1, ENGINE_VERSION + 1])
 def test_worker_of_another_version_does_no_work(office: Office, version: int) -> None:
+    """I37."""
     office.receive("Q-1")
     office.pass_time(20_000)
     office.set("engine", {"version": version})
@@ -175,6 +176,7 @@ def test_watcher_says_that_it_lives_held_or_not(office: Office, monkeypatch: pyt
 
 
 def test_jump_forward_holds_and_fires_nothing(office: Office, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """I35."""
     office.receive("Q-1")
     assert office.watcher.tick() == 0
     clock.set_by(3601)
@@ -232,6 +234,7 @@ def test_restarted_worker_finds_the_hold_and_waits_for_a_person(office: Office, 
 def test_clock_set_back_fires_nothing_twice_and_skips_no_level(
     office: Office, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """I34."""
     office.receive("Q-1")
     office.pass_time(7200)
     office.tick_all()
@@ -283,6 +286,7 @@ def test_workers_own_clock_decides_nothing(office: Office, monkeypatch: pytest.M
 def test_implausible_share_due_at_once_holds_for_a_quarter_of_an_hour(
     office: Office, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """I35."""
     office.use({Kind.TRIAGE: LADDER})
     office.receive_many(8)
     office.pass_time(3600)
@@ -341,6 +345,13 @@ def test_few_at_once_are_let_through_whatever_their_share(office: Office) -> Non
     assert sum(iter(watcher(office).tick, 0)) == 4
 
 
+def test_guard_that_is_switched_off_lets_everything_through(office: Office) -> None:
+    office.use({Kind.TRIAGE: LADDER})
+    office.receive_many(8)
+    office.pass_time(3600)
+    assert sum(iter(watcher(office, Limits(share=1.0, least=5)).tick, 0)) == 16
+
+
 def test_counting_stops_as_soon_as_the_share_is_certain(office: Office) -> None:
     office.receive_many(12)
     office.pass_time(3600)
@@ -395,6 +406,7 @@ def test_idle_tick_reads_nothing_of_many_obligations_but_their_index(office: Off
 
 
 def test_poison_backs_off_longer_every_time_up_to_an_hour_while_others_go_on(office: Office) -> None:
+    """I13."""
     office.receive("Q-poison")
     where = {"report_id": id_of("Q-poison"), "kind": "acknowledge"}
     office.set("obligations", {"policy_version": "acknowledge@gone"}, **where)
@@ -421,6 +433,7 @@ def test_poison_backs_off_longer_every_time_up_to_an_hour_while_others_go_on(off
 def test_any_number_of_workers_and_any_batch_leave_the_log_of_one(
     office: Office, twin: Office, workers: int, most: int
 ) -> None:
+    """I36."""
     for one in (office, twin):
         one.receive_many(20)
         one.pass_time(8000)
@@ -510,6 +523,7 @@ def audited() -> Iterator[Audited]:
 
 
 def test_tick_does_no_io_but_the_databases(office: Office, audited: Audited) -> None:
+    """I39: nothing an ack could wait for."""
     office.receive_many(30)
     office.pass_time(3600)
     office.watcher.tick()  # connections are open and code is loaded now
