@@ -38,7 +38,11 @@ class Audit:
         self._next = time.monotonic() + min(FIRST_AFTER_S, every_s)
 
     def turn(self) -> None:
-        """Audit when it is time; wait for at most a second otherwise."""
+        """Audit when it is time; wait for at most a second otherwise.
+
+        Raises:
+            NotMigrated: the engine's row is missing.
+        """
         wait_s = self._next - time.monotonic()
         if wait_s > 0:
             time.sleep(min(1.0, wait_s))

@@ -27,7 +27,9 @@ from tenacity import (
 
 from bridge.broker.publisher import NotDurable
 from bridge.broker.topology import connect, declare
+from bridge.running import MustStop
 from bridge.storage.database import Conflict, DatabaseAway
+from bridge.storage.migrate import NotMigrated
 from schemas.messages import load_message
 
 log = structlog.get_logger()
@@ -181,8 +183,12 @@ class LoopWorker:
             keep_trying(self._stop, self._name, (*PASSING, OSError), self._turns)
 
     def _turns(self) -> None:
-        while not self._stop.is_set():
-            self._turn()
+        try:
+            while not self._stop.is_set():
+                self._turn()
+        except NotMigrated as error:
+            # Seen to be right when we started, so somebody has migrated since: this code may not go on.
+            raise MustStop(str(error)) from error
 
 
 class _Stopped(Exception):

@@ -21,12 +21,10 @@ from bridge.reports.guard import Engine, Limits, Memory, Reading, Verdict
 from bridge.reports.report import Changes, Escalation, Report
 from bridge.reports.rulebook import UnknownVersion
 from bridge.rules import Rules
-from bridge.running import MustStop
 from bridge.storage import engine, escalations, people, workers
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Conflict, Connection, Database, StatementFailed
-from bridge.storage.migrate import NotMigrated
 
 log = structlog.get_logger()
 
@@ -58,14 +56,11 @@ class WatchClocks:
         """Fire until nothing is due, seal the log, then wait for the next due time.
 
         Raises:
-            MustStop: the database is for another version of the clocks.
+            NotMigrated: the database is for another version of the clocks.
         """
-        try:
-            while self.tick():
-                self._seal()
-                self._say_alive()
-        except NotMigrated as error:
-            raise MustStop(str(error)) from error
+        while self.tick():
+            self._seal()
+            self._say_alive()
         self._seal()
         self._say_alive()
         time.sleep(self._idle_s())

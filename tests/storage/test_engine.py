@@ -19,6 +19,7 @@ from bridge.storage.database import Connection
 from bridge.storage.engine import ENGINE_VERSION, OtherVersion
 from bridge.storage.migrate import NotMigrated
 from bridge.storage.tables import metadata
+from consumers.runtime import LoopWorker
 from consumers.watch_clocks import WatchClocks
 from tests.storage.crashes import Standstill, Working
 from tests.storage.office import ANI, LADDER, Office, id_of
@@ -92,7 +93,7 @@ def test_worker_of_another_version_does_no_work(office: Office, version: int) ->
     with pytest.raises(OtherVersion, match=f"version {version} of the clocks, this is version {ENGINE_VERSION}"):
         office.watcher.tick()
     with pytest.raises(MustStop):
-        office.watcher.turn()
+        LoopWorker("watch_clocks", office.watcher.turn, threading.Event()).run()
     assert office.snapshot() == before
 
 
