@@ -65,7 +65,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a worker remembers from one look to the next: the last reading it trusts, and what has happened since."""
+    """What a worker remembers from one look to the next: the last reading it trusts, and how it found things last."""
 
     trusted: Reading | None = None
     jumped: bool = False
@@ -104,7 +104,7 @@ def judge(memory: Memory, reading: Reading, held_by: str | None, limits: Limits)
             return Memory(reading), Verdict.RELEASE, moved
         # A hold that ends by itself must not let a jump through that came while it lasted.
         verdict = Verdict.HOLD if held_by == SHARE and moved > limits.jump_s else Verdict.WAIT
-        return Memory(before, memory.jumped or moved > limits.jump_s, held=True), verdict, moved
+        return Memory(before, moved > limits.jump_s, held=True), verdict, moved
     if memory.held and (memory.jumped or moved <= limits.jump_s):
         # Whoever released it has accepted the clock as it is now.
         return Memory(reading), Verdict.FIRE, 0.0

@@ -38,7 +38,7 @@ def test_finding_survives_the_way_into_the_row_and_back() -> None:
 
 
 def test_engine_at_work_and_audited_gives_no_alarm() -> None:
-    assert alarms(Engine(2, ticked_at=ago(29), audited_at=ago(119)), NOON, audit_every_s=30) == []
+    assert alarms(Engine(2, ticked_at=ago(30), audited_at=ago(120)), NOON, audit_every_s=30) == []
 
 
 def test_silence_of_watcher_and_auditor_is_seen_by_whoever_looks() -> None:

@@ -97,8 +97,9 @@ def test_hold_lasts_until_the_jump_is_undone_and_then_ends_by_itself() -> None:
     assert memory == Memory(at(4))
 
 
-def test_jump_undone_in_part_is_not_undone() -> None:
-    assert look((at(0), None), (at(3601, 1), None), (at(1802, 2), CLOCK))[0][-1] is Verdict.WAIT
+@pytest.mark.parametrize(("left", "verdict"), [(120, "release"), (-120, "release"), (121, "wait"), (1800, "wait")])
+def test_jump_is_undone_when_no_more_is_left_of_it_than_is_allowed(left: float, verdict: str) -> None:
+    assert look((at(0), None), (at(3601, 1), None), (at(2 + left, 2), CLOCK))[0][-1] == verdict
 
 
 def test_hold_that_a_person_released_means_that_the_clock_is_right_as_it_is() -> None:
