@@ -18,16 +18,16 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "start": ("jam mulai: {event}", "the clock starts: {event}"),
     "promise": ("jangka waktu {span}{source}", "the span is {span}{source}"),
     "opens": ("kantor buka: waktu mulai dihitung", "the office opens: time begins to count"),
-    "day_zero": ("hari penerimaan adalah hari ke-0, tidak dihitung", "the day of receipt is day 0 and does not count"),
+    "day_zero": ("hari mulai adalah hari ke-0, tidak dihitung", "the day it starts is day 0 and does not count"),
     "day_zero late": (
-        "masuk setelah batas pukul {cut_off}: dianggap diterima pada hari kerja berikutnya",
-        "came in after the cut-off at {cut_off}: taken as received on the next working day",
+        "mulai setelah batas pukul {cut_off}: dianggap mulai pada hari kerja berikutnya",
+        "started after the cut-off at {cut_off}: taken as started on the next working day",
     ),
     "day_zero next": (
-        "dianggap diterima hari ini: hari ke-0, tidak dihitung",
-        "taken as received on this day: day 0, which does not count",
+        "dianggap mulai hari ini: hari ke-0, tidak dihitung",
+        "taken as started on this day: day 0, which does not count",
     ),
-    "day_zero counts": ("hari penerimaan ikut dihitung", "the day of receipt counts"),
+    "day_zero counts": ("hari mulai ikut dihitung", "the day it starts counts"),
     "day_off": ("libur: {why}", "day off: {why}"),
     "day_off anyway": ("libur: {why} (memang bukan hari kerja)", "day off: {why} (no working day anyway)"),
     "day_off week": ("bukan hari kerja", "no working day"),
@@ -135,6 +135,20 @@ def office_names(book: Rulebook) -> dict[str, str]:
     return {f"office:{office.office_id}": office.name for office in book.offices.values()}
 
 
+def who(actor: str, language: str, names: Mapping[str, str]) -> str:
+    """Return who did something to a clock: a name, or what kind of thing it was."""
+    kind, _, name = actor.partition(":")
+    if kind == "person":
+        return names.get(name, name)
+    said = {
+        "cli": ("server", "the server"),
+        "clock": ("jam", "a clock"),
+        "source": ("aplikasi kota", "the city app"),
+        "merged": (f"digabung ke {name}", f"merged into {name}"),
+    }
+    return said.get(kind, (actor, actor))[language == "en"]
+
+
 def span_words(span: Span, language: str) -> str:
     """Return a span as people say it: `4 jam kerja`, `21 hari kerja`."""
     if language == "en":
@@ -219,7 +233,7 @@ def _facts(account: Account, line: Line, language: str, names: Mapping[str, str]
         yield "cut_off", _minutes(facts["cut_off"] or 0, language)
     elif line.what is What.PAUSE:
         yield "until", local(facts["until"], zone, language) if facts["until"] else ""
-        yield "by", _who(facts["by"], language, names)
+        yield "by", who(facts["by"], language, names)
         yield "reason", facts["reason"] or "–"
         yield "took", duration(round(facts["took_s"]), language)
     elif line.what in (What.FIRED, What.AHEAD):
@@ -268,15 +282,7 @@ def _remarks(line: Line, zone: str, language: str) -> Iterator[str]:
     """Yield what else there is to say of a due time: it was moved, or the record says otherwise."""
     moved_at, recorded_at = line.facts.get("moved_at"), line.facts.get("recorded_at")
     if moved_at:
-        said = ("dipindahkan oleh kalender atau aturan baru", "moved by a new calendar or policy")[language == "en"]
-        yield f", {said}, {local(moved_at, zone, language)}"
+        said = ("dipindahkan (lihat riwayat)", "moved (see the timeline)")[language == "en"]
+        yield f", {said} {local(moved_at, zone, language)}"
     if recorded_at:
         yield f"; {('tercatat', 'on record')[language == 'en']}: {local(recorded_at, zone, language)}"
-
-
-def _who(actor: str, language: str, names: Mapping[str, str]) -> str:
-    kind, _, name = actor.partition(":")
-    if kind == "person":
-        return names.get(name, name)
-    said = {"cli": ("server", "the server"), "clock": ("jam", "a clock"), "source": ("aplikasi kota", "the city app")}
-    return said.get(kind, (actor, actor))[language == "en"]

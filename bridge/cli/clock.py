@@ -10,7 +10,7 @@ import click
 
 from bridge.cli.common import in_language, open_service, show_json, ticket_argument
 from bridge.cli.planning import plan
-from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names
+from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names, who
 from bridge.reports.clocks import Kind
 from bridge.reports.desk_time import Stay, by_desk, stays
 from bridge.reports.escalation import Desk
@@ -165,9 +165,8 @@ def _print_account(found: Account, language: str, names: Mapping[str, str]) -> N
         done = "✓ " if entry.line.what == "fired" else "  "
         click.echo(f"  {entry.when:{width}}  {done}{entry.text}")
     if owed.ended_at:
-        by = owed.ended_by or ""
-        who = names.get(by.removeprefix("person:"), by)
-        click.echo(f"  {local(owed.ended_at, zone, language):{width}}  {say(owed.state, language)}: {who}")
+        by = who(owed.ended_by or "", language, names)
+        click.echo(f"  {local(owed.ended_at, zone, language):{width}}  {say(owed.state, language)}: {by}")
     click.echo(f"  {found.policy.version}, {found.calendar.version}\n")
 
 

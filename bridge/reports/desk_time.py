@@ -12,7 +12,7 @@ from bridge.reports.states import Move
 #: After these the report waits for the citizen; after the others it is the office's turn again.
 _WAITS = frozenset({Move.ASK_COMPLETION})
 _GOES_ON = frozenset({Move.RESUME, Move.REGISTER, Move.REOPEN})
-_CLOSES = frozenset({Move.CLOSE, Move.WITHDRAW})
+_CLOSES = frozenset({Move.CLOSE, Move.WITHDRAW, "merged"})
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def stays(
     """Return where a report was from its first event until `now`, in order; while it is closed it is nowhere.
 
     Args:
-        history: All of its events, oldest first. One whose `data` has `to` puts it on that person's desk.
+        history: All of its events, oldest first. One whose `data` has `to` puts it on that person's desk
+            (`transferred`: into that office, on the desk of `desk`).
         calendar_of: The calendar of an office by its id.
         office: Where it is if its history names none.
     """
@@ -83,6 +84,8 @@ def _places(history: Sequence[Event], place: _Place, now: datetime) -> Iterator[
 
 
 def _after(event: Event, place: _Place) -> _Place:
+    if event.event == "transferred":
+        return replace(place, office=event.data["to"], person=event.data["desk"])
     if "to" in event.data:
         place = replace(place, person=event.data["to"])
     if "office" in event.data:

@@ -20,7 +20,7 @@ from bridge.reports.report import Escalation, Report
 from bridge.reports.rulebook import Rulebook
 
 _Stretch = tuple[datetime, datetime]
-_DAY, _MOMENT = timedelta(days=1), timedelta(microseconds=1)
+_MOMENT = timedelta(microseconds=1)
 
 
 class What(StrEnum):
@@ -277,8 +277,7 @@ def _days_zero(
 def _worked(what: What, between: _Stretch, holes: Sequence[_Stretch], calendar: WorkingCalendar) -> Iterator[Line]:
     """Yield a line for each local day on which working time was counted between two instants."""
     start, end = between
-    # From the day before on: hours that cross midnight belong to the day they begin on.
-    for day in _dates(calendar.local(start).date() - _DAY, calendar.local(end).date()):
+    for day in _dates(calendar.local(start).date(), calendar.local(end).date()):
         clipped = [(max(opens, start), min(closes, end)) for opens, closes in calendar.spans_on(day)]
         left = [part for stretch in clipped for part in _without(stretch, holes)]
         if left:

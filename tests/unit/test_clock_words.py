@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names, span_words, target
+from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names, span_words, target, who
 from bridge.reports.clocks import ClockState, Kind, Pause, Policy, parse_span, start_clock
 from bridge.reports.daycounts import DayCount
 from bridge.reports.escalation import fire
@@ -70,7 +70,7 @@ def test_account_of_working_days_names_the_decree_and_the_day_of_receipt() -> No
     assert shown(ledger(found, "en", NAMES)) == [
         "Mon, 23 Nov 2026 10:00 WIB: the clock starts: the report was received",
         "the span is 4 working days",
-        "Mon, 23 Nov 2026: the day of receipt is day 0 and does not count",
+        "Mon, 23 Nov 2026: the day it starts is day 0 and does not count",
         "Mon, 23 Nov 2026 11:00 WIB: stood still until Mon, 23 Nov 2026 12:00 WIB, by Ani: KTP. 1 h not counted",
         "Mon, 23 Nov 2026 19:00 WIB: stood still until Mon, 23 Nov 2026 20:00 WIB, by the city app: –. This moved nothing",
         "Tue, 24 Nov 2026: day off: Cuti bersama (SKB 1/2026)",
@@ -87,9 +87,9 @@ def test_account_of_working_days_names_the_decree_and_the_day_of_receipt() -> No
 
 
 RULES = [
-    (DayCount(from_same_day=True), "the day of receipt counts"),
-    (DayCount(cut_off=540), "came in after the cut-off at 09:00: taken as received on the next working day"),
-    (DayCount(cut_off=540), "taken as received on this day: day 0, which does not count"),
+    (DayCount(from_same_day=True), "the day it starts counts"),
+    (DayCount(cut_off=540), "started after the cut-off at 09:00: taken as started on the next working day"),
+    (DayCount(cut_off=540), "taken as started on this day: day 0, which does not count"),
     (DayCount(same_time=True), "the deadline, at the hour it started"),
 ]
 
@@ -176,7 +176,7 @@ def test_deadline_that_was_moved_or_is_another_one_on_record_says_so() -> None:
     moved = replace(found.obligation, moved_at=MONDAY, deadline_at=MONDAY)
     said = ledger(account(moved, a_rulebook()), "en", NAMES)[-1].text
     assert said == (
-        "the deadline, moved by a new calendar or policy, Mon, 23 Nov 2026 10:00 WIB; on record: Mon, 23 Nov 2026 10:00 WIB"
+        "the deadline, moved (see the timeline) Mon, 23 Nov 2026 10:00 WIB; on record: Mon, 23 Nov 2026 10:00 WIB"
     )
 
 
@@ -215,3 +215,10 @@ def test_spans_are_said_in_indonesian(span: str, said: str) -> None:
 
 def test_office_nobody_named_is_shown_by_its_id() -> None:
     assert target("office:dinas", "id", {}) == "dinas"
+
+
+@pytest.mark.parametrize(
+    ("actor", "said"), [("person:ani", "Ani"), ("person:gone", "gone"), ("cli:root", "the server"), ("clock:completion", "a clock"), ("source:qlue", "the city app"), ("merged:K7Q2-9XWM-4T8R", "merged into K7Q2-9XWM-4T8R"), ("system", "system")]
+)  # fmt: skip
+def test_whoever_did_it_has_a_name(actor: str, said: str) -> None:
+    assert who(actor, "en", NAMES) == said

@@ -71,7 +71,14 @@ def test_report_nobody_was_found_for_lies_on_nobodys_desk() -> None:
 
 
 def test_other_office_counts_by_its_own_calendar() -> None:
-    assert hours_of(lived(event("moved", 2, office="elsewhere", to="dewi"), until=7)) == {"ani": 2, "dewi": 0}
+    found = lived(event("transferred", 2, of=OFFICE, to="elsewhere", desk="dewi"), until=7)
+    assert hours_of(found) == {"ani": 2, "dewi": 0}
+    assert [stay.office for stay in found] == [OFFICE, "elsewhere"]
+    assert hours_of(lived(event("transferred", 2, to=OFFICE, desk=None), until=7)) == {"ani": 2, None: 5}
+
+
+def test_report_merged_into_another_lies_nowhere() -> None:
+    assert hours_of(lived(event("merged", 3, into="K7Q2-9XWM-4T8R"), until=7)) == {"ani": 3}
 
 
 def test_ping_pong_adds_up_per_person() -> None:
