@@ -19,6 +19,12 @@ from bridge.service import Service
 from bridge.words import say
 
 
+_THE_LADDER = {
+    "en": "the ladder: ✓ what fired, and what comes if nobody acts",
+    "id": "tangga: ✓ yang sudah, dan yang akan datang bila tidak ada yang bertindak",
+}
+
+
 @click.group()
 def clock() -> None:
     """Deadlines, explained and planned."""
@@ -160,7 +166,7 @@ def _print_account(found: Account, language: str, names: Mapping[str, str]) -> N
         total = f"  +{entry.counted} = {entry.total}" if entry.counted else ""
         click.echo(f"  {entry.when:{width}}  {entry.text}{total}")
     if steps:
-        click.echo("  " + ("if nobody acts:" if language == "en" else "bila tidak ada yang bertindak:"))
+        click.echo(f"  {_THE_LADDER[language]}")
     for entry in steps:
         done = "✓ " if entry.line.what == "fired" else "  "
         click.echo(f"  {entry.when:{width}}  {done}{entry.text}")

@@ -161,7 +161,7 @@ def foreseen(
 def _of(obligation: Obligation, log: Iterable[Escalation]) -> list[Escalation]:
     mine = [row for row in log if (row.kind, row.cycle) == (obligation.kind, obligation.cycle)]
     # A clock may have been started before in the same cycle: what fired then is not of this account.
-    return [row for row in mine if row.fired_at >= obligation.started_at]
+    return [row for row in mine if row.step > obligation.earlier_steps]
 
 
 def _steps(rows: Sequence[tuple[What, Escalation]]) -> Iterator[Line]:

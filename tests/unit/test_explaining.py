@@ -366,15 +366,15 @@ def test_clocks_that_stand_still_or_have_ended_or_are_of_an_earlier_cycle_forese
 
 
 def test_account_shows_what_fired_in_this_run_of_this_clock_then_what_comes() -> None:
-    rulebook, clock = a_rulebook(), a_clock()
+    rulebook, clock = a_rulebook(), a_clock(earlier_steps=2)
     first = fire(clock, [], a_report(), rulebook, a_desk(), now=MONDAY + timedelta(hours=2))
     current = first.obligations[0]
     row = first.escalations[0]
-    others = [replace(row, cycle=2), replace(row, kind=Kind.TRIAGE), replace(row, fired_at=MONDAY - timedelta(days=1))]
+    others = [replace(row, cycle=2), replace(row, kind=Kind.TRIAGE), replace(row, step=2)]
     ahead = foreseen(first.reports[REPORT_ID], [current], rulebook, a_desk(), now=MONDAY + timedelta(hours=2))
     steps = account(current, rulebook, [*others, row], ahead).steps
     assert [(x.what, x.facts["step"], x.facts["told"]) for x in steps] == [
-        (What.FIRED, 1, ("ani",)), (What.AHEAD, 2, ("budi",)), (What.AHEAD, 3, ("ketua",)),
+        (What.FIRED, 3, ("ani",)), (What.AHEAD, 4, ("budi",)), (What.AHEAD, 5, ("ketua",)),
     ]  # fmt: skip
 
 

@@ -92,6 +92,14 @@ def test_waiting_for_the_citizen_is_told_apart_from_the_desks(desk: Desk) -> Non
     assert "KTP" in desk.run("clock", "explain", ticket, "--kind", "triage").output
 
 
+def test_officer_who_acknowledges_has_the_report_on_the_own_desk_from_then_on(desk: Desk) -> None:
+    ticket = desk.office.new_report()
+    first = desk.office.report(ticket).assignee
+    other = {"ani": "budi", "budi": "ani"}[str(first)]
+    assert desk.run("reports", "ack", ticket, "--person", other).exit_code == 0
+    assert [stay["person"] for stay in desk.rows("clock", "explain", ticket)["desks"]["stays"]] == [first, other]
+
+
 def test_account_of_a_report_holds_no_personal_data(desk: Desk) -> None:
     texts = (
         desk.run("clock", "explain", desk.ticket).output + desk.run("clock", "explain", desk.ticket, "--json").output
