@@ -18,7 +18,6 @@ from bridge.reports.explaining import Account, accounts
 from bridge.service import Service
 from bridge.words import say
 
-
 _THE_LADDER = {
     "en": "the ladder: ✓ what fired, and what comes if nobody acts",
     "id": "tangga: ✓ yang sudah, dan yang akan datang bila tidak ada yang bertindak",
