@@ -143,6 +143,10 @@ def i5_log_state_and_outbox_agree(facts: Facts) -> Iterator[str]:
         fired = len(facts.fired(clock))
         if clock["step"] != fired:
             yield f"{_name(clock)}: at step {clock['step']}, but {fired} are in the log"
+    yield from _notices_unlike_the_log(facts)
+
+
+def _notices_unlike_the_log(facts: Facts) -> Iterator[str]:
     notices = _notices(facts)
     for row in facts.log:
         for person in row["told"]:
@@ -194,7 +198,9 @@ def i7_nothing_fires_while_paused(facts: Facts) -> Iterator[str]:
         for pause in clock["pauses"] if facts.steady else ():
             since = datetime.fromisoformat(pause["since"])
             until = datetime.fromisoformat(pause["until"]) if pause["until"] else None
-            within = [r["step"] for r in facts.fired(clock) if since < r["fired_at"] and (not until or r["fired_at"] < until)]
+            within = [
+                r["step"] for r in facts.fired(clock) if since < r["fired_at"] and (not until or r["fired_at"] < until)
+            ]
             if within:
                 yield f"{_name(clock)}: steps {within} fired while it stood still"
 
@@ -214,7 +220,9 @@ def i10_each_deadline_notifies_once(facts: Facts) -> Iterator[str]:
     yield from (f"{key} is told {count} times" for key, count in told.items() if count > 1)
     for key, chain in facts.chains.items():
         for row in chain:
-            if row["told"] and not any(d["kind"] == row["kind"] and d["report_id"] == row["report_id"] for d in of_clocks):
+            if row["told"] and not any(
+                d["kind"] == row["kind"] and d["report_id"] == row["report_id"] for d in of_clocks
+            ):
                 yield f"{key}: nobody is told of step {row['step']}"
 
 
@@ -274,7 +282,9 @@ def i29_chain_never_stalls(facts: Facts) -> Iterator[str]:
         missing = {row["policy_version"], row["calendar_version"]} - known
         if missing:
             yield f"{_name(row)} needs {missing}, which nobody kept"
-    yield from (f"{line['report_id']}: {line['data']}" for line in facts.rows["history"] if line["event"] == "clock_stuck")
+    yield from (
+        f"{line['report_id']}: {line['data']}" for line in facts.rows["history"] if line["event"] == "clock_stuck"
+    )
 
 
 def i30_reopening_is_a_new_cycle(facts: Facts) -> Iterator[str]:
@@ -292,7 +302,11 @@ def i30_reopening_is_a_new_cycle(facts: Facts) -> Iterator[str]:
         cycles = [row["cycle"] for row in mine]
         if cycles != sorted(cycles) or any(cycle > report["cycle"] for cycle in cycles):
             yield f"{report['ticket']} fired for cycles {cycles}"
-        early = [row["step"] for row in mine if facts.steady and row["fired_at"] < reopened.get(row["cycle"], row["fired_at"])]
+        early = [
+            row["step"]
+            for row in mine
+            if facts.steady and row["fired_at"] < reopened.get(row["cycle"], row["fired_at"])
+        ]
         if early:
             yield f"{report['ticket']}: steps {early} fired before the cycle began"
 
@@ -308,7 +322,9 @@ def i34_order_comes_from_a_sequence(facts: Facts) -> Iterator[str]:
 
 def i38_acknowledged_once_a_cycle(facts: Facts) -> Iterator[str]:
     """I38 Duplicate ack, early ack, ack of another cycle: defined result, logged, never an error loop."""
-    counted = Counter((line["report_id"], line["cycle"]) for line in facts.rows["history"] if line["event"] == "acknowledge")
+    counted = Counter(
+        (line["report_id"], line["cycle"]) for line in facts.rows["history"] if line["event"] == "acknowledge"
+    )
     yield from (f"{key} was acknowledged {count} times" for key, count in counted.items() if count > 1)
 
 

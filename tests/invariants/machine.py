@@ -122,7 +122,9 @@ class Machine(RuleBasedStateMachine):
 
     # -- people --------------------------------------------------------------------------------------------------
 
-    @rule(number=which, who=st.sampled_from(["ani", "budi", "kartika"]), cycle=st.sampled_from(["any", "this", "other"]))
+    @rule(
+        number=which, who=st.sampled_from(["ani", "budi", "kartika"]), cycle=st.sampled_from(["any", "this", "other"])
+    )
     def acknowledge(self, number: int, who: str, cycle: str) -> None:
         """In time, early, a second time, or with the link of another cycle."""
         report = self._report(number)

@@ -196,7 +196,9 @@ def _ended_by_nobody(rows: Rows) -> None:
 
 
 def _next_clock_stopped_too(rows: Rows) -> None:
-    _clock(rows, "triage", "Q-4").update(state="met", ended_at=_report(rows, "Q-4")["received_at"], ended_by="person:ani")
+    _clock(rows, "triage", "Q-4").update(
+        state="met", ended_at=_report(rows, "Q-4")["received_at"], ended_by="person:ani"
+    )
 
 
 def _version_thrown_away(rows: Rows) -> None:
@@ -255,12 +257,21 @@ FAULTS: dict[Callable[..., Any], tuple[Callable[[Rows], None], ...]] = {
     checker.i2_fires_at_most_once: (_fired_again,),
     checker.i3_steps_rise_by_one: (_out_of_order, _step_left_out, _fired_again),
     checker.i4_nothing_fires_early: (_fired_early, _lateness_wrong, _due_not_as_planned),
-    checker.i5_log_state_and_outbox_agree: (_state_without_log, _log_without_notice, _notice_without_log, _step_left_out),
+    checker.i5_log_state_and_outbox_agree: (
+        _state_without_log,
+        _log_without_notice,
+        _notice_without_log,
+        _step_left_out,
+    ),
     checker.i6_one_due_time_or_none: (_due_after_the_chain, _running_and_never_due),
     checker.i7_nothing_fires_while_paused: (_fired_while_paused,),
     checker.i9_no_more_than_the_chain_has: (_more_than_the_chain,),
     checker.i10_each_deadline_notifies_once: (_told_twice, _clock_nobody_hears_of),
-    checker.i14_nobody_at_a_level_goes_on_at_once: (_waited_for_nobody, _last_rung_without_alarm, _next_waits_for_nobody),
+    checker.i14_nobody_at_a_level_goes_on_at_once: (
+        _waited_for_nobody,
+        _last_rung_without_alarm,
+        _next_waits_for_nobody,
+    ),
     checker.i15_nothing_leaves_silently: (_ended_by_nobody,),
     checker.i16_acknowledging_stops_one_clock_only: (_next_clock_stopped_too,),
     checker.i29_chain_never_stalls: (_version_thrown_away, _stuck),

@@ -57,7 +57,9 @@ def test_log_is_sealed_in_its_own_order_when_the_clock_was_set_back_in_between(
         escalations.seal(office.database, connection)
     in_order = [row["escalation_id"] for row in office.rows("escalation_seals")]
     assert in_order == [row["id"] for row in office.rows("escalations")]
-    assert [row["fired_at"] for row in office.rows("escalations")] != sorted(r["fired_at"] for r in office.rows("escalations"))
+    assert [row["fired_at"] for row in office.rows("escalations")] != sorted(
+        r["fired_at"] for r in office.rows("escalations")
+    )
     assert violations(facts_of(office.database, steady=False)) == []
 
 

@@ -102,7 +102,9 @@ def facts_of(database: Database, *, steady: bool = True) -> Facts:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         tables = [metadata.tables[name] for name in (*JUDGED, *JUDGED_TOO)]
         rows = {
-            table.name: [dict(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()]
+            table.name: [
+                dict(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
+            ]
             for table in tables
         }
     return Facts(rows, steady)
