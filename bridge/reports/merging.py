@@ -54,8 +54,13 @@ def merge(
         duplicate, status=Status.CLOSED, outcome=Outcome.DUPLICATE, missing=(), merged_into=survivor.ticket
     )
     changes.note(closed, "merged", actor.name, now, into=survivor.ticket, reason=reason)
-    moved = [{"kind": kind, "to": o.deadline_at.isoformat()} for kind, o in earlier.items()]
-    changes.note(survivor, "took_over", actor.name, now, of=duplicate.ticket, reason=reason, deadlines=moved)
+    moved = [
+        {"kind": kind, "to": o.deadline_at.isoformat(), "policy": o.policy_version, "step": o.step}
+        for kind, o in earlier.items()
+    ]
+    # By its id too, so that the log alone tells whose start and pauses a clock goes on with.
+    facts = {"of": duplicate.ticket, "report_id": duplicate.report_id, "reason": reason, "deadlines": moved}
+    changes.note(survivor, "took_over", actor.name, now, **facts)
     told = rulebook.told_back
     changes.reports[duplicate.report_id] = told_city(changes, closed, [], told_back=told, now=now)
     current = [earlier.get(o.kind, o) for o in owed[survivor.report_id]]

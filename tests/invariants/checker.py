@@ -23,6 +23,8 @@ Rows = Mapping[str, Sequence[Row]]
 #: What a person is told of a clock.
 TOLD_OF_CLOCKS = ("warning", "escalation", "digest")
 ENDED = ("met", "cancelled")
+#: Lines of history that give clocks other times than those they were started with.
+MOVED = ("took_over", "transferred", "recomputed")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Facts:
             for line in self.rows["history"]
             if line["event"] == "clock_stuck"
         }
-        return stuck | {key for key, clock in self.clocks.items() if clock["moved_at"]}
+        moved = {line["report_id"] for line in self.rows["history"] if line["event"] in MOVED}
+        return stuck | {key for key in self.clocks if key[0] in moved}
 
 
 def i1_nothing_fires_after_the_end(facts: Facts) -> Iterator[str]:
@@ -106,7 +109,8 @@ def i3_steps_rise_by_one(facts: Facts) -> Iterator[str]:
     """I3 Levels rise by exactly 1: fired(k) ⇒ fired(k−1) committed earlier in the same cycle."""
     for key, chain in facts.chains.items():
         steps = [row["step"] for row in chain]
-        if steps != list(range(1, len(steps) + 1)):
+        taken_over = facts.happened(key[0], "took_over")
+        if steps != (sorted(set(steps)) if taken_over else list(range(1, len(steps) + 1))):
             yield f"{key} fired in the order {steps}"
 
 
@@ -141,7 +145,7 @@ def i5_log_state_and_outbox_agree(facts: Facts) -> Iterator[str]:
     """I5 fired row ⇔ outbox row ⇔ state change: all three or none (any crash point)."""
     for clock in facts.clocks.values():
         fired = len(facts.fired(clock))
-        if clock["step"] != fired:
+        if clock["step"] != fired and not facts.happened(clock["report_id"], "took_over"):
             yield f"{_name(clock)}: at step {clock['step']}, but {fired} are in the log"
     yield from _notices_unlike_the_log(facts)
 
@@ -209,7 +213,7 @@ def i9_no_more_than_the_chain_has(facts: Facts) -> Iterator[str]:
     """I9 Repeats are bounded by the policy: total fires ≤ levels × (repeats+1) per cycle (each repeat is a step)."""
     for clock in facts.clocks.values():
         most = len(facts.policies[clock["policy_version"]]["steps"])
-        if len(facts.fired(clock)) > most:
+        if len(facts.fired(clock)) > most and not facts.happened(clock["report_id"], "took_over"):
             yield f"{_name(clock)}: {len(facts.fired(clock))} fired, the chain has {most}"
 
 
@@ -231,21 +235,13 @@ def i14_nobody_at_a_level_goes_on_at_once(facts: Facts) -> Iterator[str]:
     for key, clock in facts.clocks.items():
         fired = facts.fired(clock)
         for row, following in pairwise(fired):
-            if _found_nobody(row) and following["due_at"] > row["fired_at"]:
+            if _found_nobody(row) and following["due_at"] > row["fired_at"] and key not in facts.disturbed:
                 yield f"{_name(row)}: step {row['step']} found nobody, the next waited until {following['due_at']}"
         if not fired or not _found_nobody(fired[-1]) or clock["state"] != "running":
             continue
-        if clock["next_due"] is None:
-            yield from _not_alarmed(facts, fired[-1])
-        elif clock["next_due"] > fired[-1]["fired_at"] and not clock["pauses"] and key not in facts.disturbed:
+        late = clock["next_due"] is not None and clock["next_due"] > fired[-1]["fired_at"]
+        if late and not clock["pauses"] and key not in facts.disturbed:
             yield f"{_name(clock)}: found nobody at {fired[-1]['fired_at']}, goes on only at {clock['next_due']}"
-
-
-def _not_alarmed(facts: Facts, row: Row) -> Iterator[str]:
-    told = [d for d in facts.rows["deliveries"] if d["kind"] == row["kind"] and d["created_at"] == row["fired_at"]]
-    admins = [p["person_id"] for p in facts.rows["people"] if p["role"] == "admin" and p["active"]]
-    if admins and not any(d["report_id"] == row["report_id"] and d["recipient"] in admins for d in told):
-        yield f"{_name(row)}: the last step {row['step']} found nobody, and no admin is told"
 
 
 def i15_nothing_leaves_silently(facts: Facts) -> Iterator[str]:
@@ -253,8 +249,10 @@ def i15_nothing_leaves_silently(facts: Facts) -> Iterator[str]:
     for clock in facts.clocks.values():
         if clock["state"] not in ENDED:
             continue
-        lines = facts.happened(clock["report_id"], *rebuild.LEADS_TO, "met", "merge")
-        if not any(line["at"] == clock["ended_at"] and line["actor"] == clock["ended_by"] for line in lines):
+        lines = facts.happened(clock["report_id"], *rebuild.LEADS_TO, "met")
+        by = {line["actor"] for line in lines if line["at"] == clock["ended_at"]}
+        by |= {f"merged:{line['data']['into']}" for line in lines if line["event"] == "merged"}
+        if clock["ended_by"] not in by:
             yield f"{_name(clock)} is {clock['state']} by {clock['ended_by']}, which the history does not know"
 
 
@@ -356,6 +354,26 @@ def _fired_though(before: Facts, after: Facts, states: Sequence[str]) -> Iterato
             yield f"{_name(row)}: step {row['step']} fired although it was {clock['state']}"
 
 
+def i14_empty_last_level_alarms(before: Facts, after: Facts) -> Iterator[str]:
+    """I14 A level that resolves to nobody is logged as no_target; last level empty ⇒ alarm."""
+    admins = {person["person_id"] for person in after.rows["people"] if person["role"] == "admin" and person["active"]}
+    for row in _new(before, after):
+        clock = after.clocks[row["report_id"], row["kind"]]
+        if (
+            not _found_nobody(row)
+            or row not in after.fired(clock)[-1:]
+            or (clock["state"], clock["next_due"]) != ("running", None)
+        ):
+            continue
+        told = {
+            d["recipient"]
+            for d in after.rows["deliveries"]
+            if _is_about(d, clock) and d["created_at"] == row["fired_at"]
+        }
+        if admins - told:
+            yield f"{_name(row)}: the last step {row['step']} found nobody, and no admin is told"
+
+
 def i30_old_cycles_are_left_alone(before: Facts, after: Facts) -> Iterator[str]:
     """I30 Late messages/acks of cycle c never touch cycle c+1, and nothing more is logged for cycle c."""
     for row in _new(before, after):
@@ -369,7 +387,7 @@ def i32_running_clocks_keep_their_start(before: Facts, after: Facts) -> Iterator
     for key, clock in before.clocks.items():
         now = after.clocks[key]
         same = all(now[name] == clock[name] for name in ("cycle", "earlier_steps"))
-        if same and clock["state"] not in ENDED and now["started_at"] != clock["started_at"]:
+        if same and clock["state"] not in ENDED and now["started_at"] > clock["started_at"]:
             yield f"{_name(clock)} started at {clock['started_at']}, and now at {now['started_at']}"
 
 
@@ -405,6 +423,7 @@ ALWAYS: tuple[Callable[[Facts], Iterator[str]], ...] = (
 ON_CHANGE: tuple[Callable[[Facts, Facts], Iterator[str]], ...] = (
     i1_ended_clocks_fire_nothing_more,
     i7_paused_clocks_fire_nothing,
+    i14_empty_last_level_alarms,
     i30_old_cycles_are_left_alone,
     i32_running_clocks_keep_their_start,
     i40_log_only_grows,

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bridge.casework import NothingOwed, StaleCycle
 from bridge.reports.clocks import Kind
+from bridge.reports.merging import NotPossible
 from bridge.reports.moves import Actor, Details
 from bridge.reports.states import Move, MoveRefused, Outcome
 from bridge.storage import escalations, people
@@ -209,6 +210,19 @@ class Machine(RuleBasedStateMachine):
         report.tried |= {report.assignee} if report.assignee else set()
         report.assignee = who
 
+    @rule(number=which, into=which)
+    def merge(self, number: int, into: int) -> None:
+        """Somebody finds that two reports are of one grievance."""
+        report, other = self._report(number), self._report(into)
+        possible = report is not other and "closed" not in (report.status, other.status)
+        try:
+            self.office.casework.merge(report.ticket, other.ticket, ACTORS["kartika"], "uji")
+        except NotPossible:
+            assert not possible
+            return
+        assert possible
+        report.merge_into(other)
+
     @rule(who=st.sampled_from([p.person_id for p in PEOPLE]), how=st.sampled_from(["away", "gone", "back"]))
     def person_comes_or_goes(self, who: str, how: str) -> None:
         """On leave, gone for good, or back."""
@@ -267,7 +281,8 @@ class Machine(RuleBasedStateMachine):
         self.may_fire = True
         while any(worker.tick() for worker in self.workers):
             pass
-        assert i11_overdue(facts_of(self.database), self.clock.at) == []
+        overdue = i11_overdue(facts_of(self.database), self.clock.at)
+        assert not overdue, overdue
 
     @rule(most=st.sampled_from([1, 1000]))
     def seal(self, most: int) -> None:
@@ -348,8 +363,8 @@ class Machine(RuleBasedStateMachine):
         fresh = [row for row in facts.log if row["id"] not in known]
         assert self.may_fire or not fresh, f"fired by nobody: {fresh}"
         self._follow(facts, fresh)
-        assert violations(facts, self.before) == []
-        assert _as_modelled(facts, self.model) == []
+        faults = violations(facts, self.before) + _as_modelled(facts, self.model)
+        assert not faults, faults
         self.before, self.may_fire, self.failed = facts, False, False
 
     def _follow(self, facts: Facts, fresh: list[Any]) -> None:
@@ -390,7 +405,7 @@ class Machine(RuleBasedStateMachine):
         """Whatever happened: once everything works again nothing is overdue, nobody overlooked, nothing told twice."""
         try:
             if not self.failed and self.tickets:
-                self.clock.move(self.back)  # what was written before it was set back waits until then
+                self.time_passes(self.back)  # what was written before it was set back waits until then
                 self.fire_all_that_is_due()
                 self.every_invariant_holds()
                 self._tell_everything()

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar
-from bridge.reports.clocks import Kind, Policy, Unit
+from bridge.reports.clocks import Kind, Policy, Span, Unit
 
 Row = Mapping[str, Any]
 ON_RECEIPT = (Kind.ACKNOWLEDGE, Kind.TRIAGE)
@@ -49,6 +49,7 @@ class Clock:
     rules: Rules
     earlier: int = 0
     fired: int = 0
+    level: int = 0
     state: str = "running"
     pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
     paused_at: datetime | None = None
@@ -61,12 +62,19 @@ class Clock:
     @property
     def due(self) -> datetime | None:
         """When its next step fires; None if it does not."""
-        if self.state != "running" or self.fired == len(self.policy.steps):
+        if self.state != "running" or self.fired >= len(self.policy.steps):
             return None
         return self.at_once or self._planned(self.fired)
 
+    @property
+    def deadline(self) -> datetime:
+        """When its span ends."""
+        return self._end_of(self.policy.span)
+
     def _planned(self, step: int) -> datetime:
-        span = self.policy.steps[step].at
+        return self._end_of(self.policy.steps[step].at)
+
+    def _end_of(self, span: Span) -> datetime:
         left, at = float(span.amount), self.start
         for since, until in sorted(self.pauses):
             ran = self._length(at, since, span.unit)
@@ -95,6 +103,13 @@ class Clock:
         """Be met or cancelled, once."""
         if self.state in ("running", "paused"):
             self.state = state
+
+    def take_over(self, other: "Clock") -> None:
+        """Go on with the times of a clock whose deadline is earlier; what was told stays told."""
+        told = sum(step.level <= self.level for step in other.policy.steps) if other.policy != self.policy else 0
+        self.start, self.pauses, self.at_once = other.start, list(other.pauses), None
+        self.policy, self.calendar = other.policy, other.calendar
+        self.fired = max(self.fired, told if self.fired else 0)
 
 
 @dataclass
@@ -139,6 +154,15 @@ class Report:
         else:
             self._further(move, outcome)
         self.start(STARTS.get(move, ()), rules, now)
+
+    def merge_into(self, other: "Report") -> None:
+        """Be closed as a duplicate; of two running clocks the earlier deadline survives."""
+        for kind, clock in self.clocks.items():
+            own = other.clocks.get(kind)
+            if own and own.state == clock.state == "running" and clock.deadline < own.deadline:
+                own.take_over(clock)
+            clock.end("cancelled")
+        self.status, self.outcome = "closed", "duplicate"
 
     def _further(self, move: str, outcome: str | None) -> None:
         met = {"register": (Kind.TRIAGE, Kind.COMPLETION), "close": (Kind.TRIAGE, Kind.DECISION), "withdraw": ()}[move]
@@ -187,7 +211,12 @@ class Office:
         assert (row["cycle"], row["step"]) == (clock.cycle, clock.earlier + clock.fired + 1)
         assert (row["level"], row["due_at"], row["fired_at"]) == (step.level, clock.due, now)
         assert (row["held_by"], row["target"]) == (report.assignee, step.to)
-        clock.fired, clock.at_once = clock.fired + 1, None
+        clock.fired, clock.at_once, clock.level = clock.fired + 1, None, max(clock.level, step.level)
+        if row["remark"] == "overtaken":
+            # Nobody hears that something will be late which is late already.
+            assert step.level == 0 and clock.due and clock.due <= now and row["told"] == []
+            return
+        assert step.level or not clock.due or clock.due > now, "warned of what was late already"
         if step.deed == "close":
             assert (row["did"], row["told"]) == ("close", [])
             report.move("close", self.rules, now, outcome="incomplete")

@@ -29,6 +29,7 @@ LEADS_TO = {
     "close": "closed",
     "withdraw": "closed",
     "reopen": "received",
+    "merged": "closed",
 }
 _ENDED = ("met", "cancelled")
 
@@ -47,6 +48,8 @@ class Clock:
     ended_by: str | None = None
     step: int = 0
     level: int = 0
+    #: Steps it is past without having fired them: another clock's, taken over in a merge.
+    passed: int = 0
 
     def end(self, state: str, line: Row) -> None:
         """End it, unless it has ended."""
@@ -79,6 +82,7 @@ class Report:
     assignee: str | None = None
     case_number: str | None = None
     missing: list[str] = field(default_factory=list)
+    merged_into: str | None = None
     clocks: dict[str, Clock] = field(default_factory=dict)
 
     def read(self, line: Row) -> None:
@@ -89,14 +93,17 @@ class Report:
         self.office = data.get("office", self.office)
         if event in ("routed", "reassigned", "acknowledge") and "to" in data:
             self.assignee = data["to"]
+        if event == "transferred":
+            self.office, self.assignee = data["to"], data["desk"]
         self._what_it_says(event, data)
         self._ends(event, line)
         for kind, earlier in ((kind, data.get("earlier_steps", {}).get(kind, 0)) for kind in data.get("clocks", ())):
             self.clocks[kind] = Clock(kind, line["cycle"], line["at"], earlier)
 
     def _what_it_says(self, event: str, data: Row) -> None:
-        if event in ("close", "withdraw", "reopen"):
-            self.outcome = {"close": data.get("outcome"), "withdraw": "withdrawn", "reopen": None}[event]
+        if event in ("close", "withdraw", "reopen", "merged"):
+            said = {"close": data.get("outcome"), "withdraw": "withdrawn", "merged": "duplicate"}
+            self.outcome, self.merged_into = said.get(event), data.get("into")
         if event == "register":
             self.case_number = data["case_number"].strip()
         if event in LEADS_TO:
@@ -108,6 +115,8 @@ class Report:
                 clock.end("met", line)
             if event in ("close", "withdraw"):
                 clock.end("cancelled", line)
+            if event == "merged":
+                clock.end("cancelled", {**line, "actor": f"merged:{line['data']['into']}"})
             if clock.kind in STAND_STILL and event == "ask_completion":
                 clock.pause(line)
             if clock.kind in STAND_STILL and event == "resume":
@@ -119,11 +128,18 @@ def rebuilt(history: Iterable[Row], log: Iterable[Row]) -> dict[str, Report]:
     found: dict[str, Report] = {}
     for line in sorted(history, key=lambda line: line["id"]):
         found.setdefault(line["report_id"], Report(line["report_id"])).read(line)
-    for fired in log:
+        for taken in line["data"].get("deadlines", ()) if line["event"] == "took_over" else ():
+            own = found[line["report_id"]].clocks[taken["kind"]]
+            other = found[line["data"]["report_id"]].clocks[taken["kind"]]
+            own.started_at, own.pauses = other.started_at, [dict(pause) for pause in other.pauses]
+            own.passed = taken["step"]
+    for fired in sorted(log, key=lambda row: row["id"]):
         clock = found[fired["report_id"]].clocks[fired["kind"]]
         if fired["cycle"] == clock.cycle and fired["step"] > clock.earlier_steps:
-            clock.step += 1
+            clock.step = fired["step"] - clock.earlier_steps if clock.passed else clock.step + 1
             clock.level = max(clock.level, fired["level"])
+    for clock in (clock for report in found.values() for clock in report.clocks.values()):
+        clock.step = max(clock.step, clock.passed)
     return found
 
 
@@ -144,7 +160,7 @@ def differences(rows: Mapping[str, Iterable[Row]]) -> list[str]:
     return faults
 
 
-_REPORT = ("status", "outcome", "cycle", "office", "assignee", "case_number", "missing")
+_REPORT = ("status", "outcome", "cycle", "office", "assignee", "case_number", "missing", "merged_into")
 _CLOCK = ("cycle", "state", "started_at", "earlier_steps", "step", "level", "pauses", "ended_at", "ended_by")
 
 

@@ -14,7 +14,7 @@ from bridge.reports.states import Move, MoveRefused, Outcome
 from consumers.watch_clocks import WatchClocks
 from tests.invariants.checker import Facts, i11_overdue, violations
 from tests.invariants.clock import DatabaseClock
-from tests.invariants.town import facts_of, policies, use
+from tests.invariants.town import facts_of, policies, use, wait
 from tests.storage.crashes import Standstill
 from tests.storage.office import ANI, Office
 
@@ -62,9 +62,9 @@ def _prepared(office: Office, clock: DatabaseClock, race: Race) -> str:
     ticket = office.receive("Q-1")
     for move in race.before:
         office.casework.move(move, ticket, ANI, ASKED)
-    clock.move(race.waits_s[0])
+    wait(office, clock, race.waits_s[0])
     office.tick_all()
-    clock.move(race.waits_s[1])
+    wait(office, clock, race.waits_s[1])
     return ticket
 
 
@@ -138,13 +138,13 @@ def test_reopening_while_another_report_fires_gives_the_new_cycle_its_own_ladder
 ) -> None:
     ticket = _closed_with_an_old_ladder(office, clock)
     other = office.receive("Q-2")
-    clock.move(1800)
+    wait(office, clock, 1800)
     with Standstill(office.database, "COMMIT", office.watcher.tick) as held:
         reopened = held.meanwhile(_move(office, ticket, Move.REOPEN))
         held.go_on()
         assert reopened.result() == "made"
     assert [row["ticket"] for row in office.rows("escalations")] == [ticket, other]
-    clock.move(3600)
+    wait(office, clock, 3600)
     office.tick_all()
     assert [row["step"] for row in office.rows("escalations", ticket=ticket, cycle=2)] == [1, 2]
     assert violations(facts_of(office.database)) == []
@@ -152,11 +152,11 @@ def test_reopening_while_another_report_fires_gives_the_new_cycle_its_own_ladder
 
 def _closed_with_an_old_ladder(office: Office, clock: DatabaseClock) -> str:
     ticket = office.receive("Q-1")
-    clock.move(1800)
+    wait(office, clock, 1800)
     assert office.tick_all() == 1
     for move in (Move.ACKNOWLEDGE, Move.CLOSE):
         office.casework.move(move, ticket, ANI, ASKED)
-    clock.move(100_000)
+    wait(office, clock, 100_000)
     return ticket
 
 
@@ -165,7 +165,7 @@ def test_two_watchers_at_one_report_fire_each_step_once_and_in_order(
     office: Office, clock: DatabaseClock, place: str
 ) -> None:
     office.receive("Q-1")
-    clock.move(15_000)
+    wait(office, clock, 15_000)
     second = WatchClocks(office.database, office.rules)
     with Standstill(office.database, place, office.watcher.tick) as held:
         other = held.meanwhile(second.tick)

@@ -19,6 +19,7 @@ from config.calendars import definition_of, version_of
 from consumers.take_in import TakeIn
 from consumers.watch_clocks import WatchClocks
 from tests.invariants.checker import Facts
+from tests.invariants.clock import DatabaseClock
 from tests.storage.office import TICKET_KEY, Office, Rung, policy
 
 LINKS = Links(b"s" * 32, "https://jembatan.example")
@@ -108,6 +109,12 @@ def facts_of(database: Database, *, steady: bool = True) -> Facts:
             for table in tables
         }
     return Facts(rows, steady)
+
+
+def wait(office: Office, clock: DatabaseClock, seconds: float) -> None:
+    """Let time pass; the watcher starts anew, or it would hold because somebody set the clock (test_engine.py)."""
+    clock.move(seconds)
+    office.watcher = WatchClocks(office.database, office.rules)
 
 
 class Queue:

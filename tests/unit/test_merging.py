@@ -83,7 +83,10 @@ def test_merge_stands_in_the_history_of_both() -> None:
     assert of_survivor.data == {
         "of": "4TZ9-K2M7-0HQ3",
         "reason": "pengaduan yang sama",
-        "deadlines": [{"kind": "acknowledge", "to": earlier.deadline_at.isoformat()}],
+        "report_id": OTHER_ID,
+        "deadlines": [
+            {"kind": "acknowledge", "to": earlier.deadline_at.isoformat(), "policy": "acknowledge@1", "step": 0}
+        ],
     }
 
 
