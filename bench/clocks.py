@@ -72,7 +72,8 @@ LOGGED = 2000
 #: Only the other copies: what is written for them is all there is of them.
 MAKE_DUE = """
 UPDATE obligations SET next_due = now() - make_interval(secs => 60 + random() * 3600) WHERE report_id IN (
-    SELECT report_id FROM obligations WHERE kind = 'acknowledge' AND next_due > now() AND report_id BETWEEN %s AND '00000000-0000-5000-9' ORDER BY next_due LIMIT %s
+    SELECT report_id FROM obligations WHERE kind = 'acknowledge' AND next_due > now()
+    AND report_id BETWEEN %s AND '00000000-0000-5000-9' ORDER BY next_due LIMIT %s
 ) AND kind = 'acknowledge' RETURNING report_id
 """
 ANY_DUE = "SELECT 1 FROM obligations WHERE next_due <= now() LIMIT 1"
@@ -113,8 +114,11 @@ def _enough_room(folder: Any, obligations_: int) -> None:
         raise NotAsExpected(f"{needed / 1e9:.0f} GB needed in {folder}, {free / 1e9:.0f} GB free: see --sizes")
 
 
-def build(server: PostgreSQL, open_obligations: int) -> str:
-    """Return the URL of a new database with so many open obligations, two to a report, none of them due."""
+def build(server: PostgreSQL, clocks: int, *, old: bool = False) -> str:
+    """Return the URL of a new database with so many obligations, two to a report, none of them due.
+
+    All are open, and a few reports have a log; with `old` nine of ten are met, and all have one.
+    """
     url = server.new_database()
     with closing(Database(url)) as database:
         migrate(database)
@@ -132,7 +136,7 @@ def build(server: PostgreSQL, open_obligations: int) -> str:
             connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '1GB'")
             for index in grown:
                 index.drop(connection)
-            multiply(database, connection, open_obligations // 2, logged=LOGGED)
+            multiply(database, connection, clocks // 2, logged=None if old else LOGGED, old=old)
             for index in grown:
                 index.create(connection)
             connection.exec_driver_sql("DELETE FROM outbox")

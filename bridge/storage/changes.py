@@ -68,6 +68,5 @@ def _changed(changed: Collection[Report], before: Mapping[str, Report]) -> list[
         for name, value in row.items()
         if report_id not in before or getattr(before[report_id], name) != value
     }
-    return [
-        {name: row[name] for name in ("report_id", *sorted(names - {"report_id"}))} for row in rows.values() if names
-    ]
+    kept = ("report_id", *sorted(names - {"report_id"}))
+    return [{name: row[name] for name in kept} for row in rows.values()] if names else []

@@ -7,9 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from bridge.storage import deliveries, escalations, outbox
+from bridge.storage import audit, deliveries, engine, escalations, outbox
 from bridge.storage import reports as stored
 from bridge.storage.database import Connection, Database
+from bridge.storage.tables import metadata
 from bridge.storage.workers import pulse
 
 #: Runs one function of the storage, as the engine or a page does.
@@ -25,12 +26,19 @@ ENGINE: Mapping[str, Run] = {
     "obligations of a batch": lambda _, connection, __: stored.obligations_of(connection, _some_ids(connection)),
     "open reports by assignee": lambda _, connection, __: stored.open_by_assignee(connection),
     "seal": lambda _, connection, __: connection.execute(escalations.unsealed(_newest_sealed(connection), 1000)).all(),
+    "engine's row": lambda database, connection, _: engine.enter(database, connection),
+    "share that is due": lambda _, connection, now: engine.backlog(connection, now, lambda due: due + 1),
+    "put off last": lambda _, connection, __: engine.last_stuck(
+        connection, _some_ids(connection)[0], "clock:acknowledge"
+    ),
     "outbox claim": lambda database, connection, now: outbox.claim(database, connection, now, 100),
     "outbox next_at": lambda _, connection, __: outbox.next_at(connection),
     "stranded deliveries": lambda database, connection, now: deliveries.announce_stranded(
         database, connection, now=now, older_s=300, most=100
     ),
 }
+#: What the auditor asks every half minute: bounded by the newest ten thousand rows of the log, by whichever plan.
+AUDITOR: Mapping[str, Run] = {"auditor": lambda database, connection, now: audit.look(database, connection, now)}
 #: What pages ask when somebody looks.
 PAGES: Mapping[str, Run] = {
     "inbox list, one officer's": lambda _, connection, __: stored.listed(
@@ -73,11 +81,14 @@ def scans(database: Database, plan: str) -> list[str]:
     """Return the lines of a plan that read a table from end to end without an index."""
     lines = [line.strip() for line in plan.splitlines()]
     if database.is_sqlite:
-        return [line for line in lines if line.startswith("SCAN ") and " INDEX " not in line]
+        read = [line.split() for line in lines if line.startswith("SCAN ") and " INDEX " not in line]
+        return [" ".join(words) for words in read if words[1] in metadata.tables]
     return [line for line in lines if "Seq Scan" in line]
 
 
-_SOME = sa.text("SELECT report_id FROM obligations ORDER BY next_due LIMIT 100")
+_SOME = sa.text(
+    "SELECT DISTINCT report_id FROM (SELECT report_id FROM obligations ORDER BY next_due LIMIT 100) AS soon"
+)
 _NEWEST = sa.text("SELECT coalesce(max(escalation_id), 0) FROM escalation_seals")
 _PREPARING = (_SOME.text, _NEWEST.text)
 
