@@ -142,7 +142,9 @@ def test_pages_load_nothing_from_elsewhere_and_need_no_exception_from_the_policy
     assert "url(" not in (ROOT / "bridge/static/desk.css").read_text()
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt", "requirements-mutation.txt"]
+)
 def test_requirements_are_pinned_with_hashes_and_name_no_host(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text

@@ -142,7 +142,7 @@ def test_calendar_without_hours_is_an_error_never_open_all_day(week: tuple[Hours
 def test_calendar_closed_for_years_is_an_error_no_endless_loop() -> None:
     closed = Period(date(2000, 1, 1), date(2999, 1, 1), ((),) * 7)
     calendar = a_calendar(periods=(closed,))
-    with pytest.raises(NoWorkingTime):
+    with pytest.raises(NoWorkingTime, match="^calendar office: not 60 s of work in ten years after 2026-11-23"):
         calendar.add(MONDAY, 60)
     with pytest.raises(NoWorkingTime):
         calendar.end_of_working_day(MONDAY, 1)
@@ -250,7 +250,7 @@ def test_naive_instants_are_refused_wherever_one_comes_in() -> None:
         lambda: calendar.days_off_between(MONDAY, naive),
     ]
     for ask in asked:
-        with pytest.raises(NaiveDatetime):
+        with pytest.raises(NaiveDatetime, match="^2026-11-23 10:00:00 has no time zone$"):
             ask()
 
 
@@ -258,3 +258,5 @@ def test_days_off_on_the_way_are_told_with_their_reasons() -> None:
     calendar = a_calendar({date(2026, 11, 24): "decree", date(2026, 11, 27): "another", date(2027, 1, 1): "later"})
     told = calendar.days_off_between(MONDAY, MONDAY + timedelta(days=4))
     assert told == [(date(2026, 11, 24), "decree"), (date(2026, 11, 27), "another")]
+    on_the_first = a_calendar({date(2026, 11, 22): "before", date(2026, 11, 23): "today"})
+    assert on_the_first.days_off_between(MONDAY, MONDAY) == [(date(2026, 11, 23), "today")]

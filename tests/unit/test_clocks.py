@@ -87,6 +87,20 @@ def test_policy_read_back_from_its_definition_is_the_same(policy: Policy) -> Non
     assert Policy.from_definition(policy.version, policy.definition()) == policy
 
 
+def test_source_of_a_policy_is_read_back_and_one_stored_without_is_empty() -> None:
+    policy = replace(TRIAGE, source="UU 8/1999 pasal 55")
+    definition = policy.definition()
+    assert Policy.from_definition(policy.version, definition) == policy
+    del definition["source"]
+    assert Policy.from_definition(policy.version, definition).source == ""
+
+
+def test_longest_span_is_the_longest_number_of_days() -> None:
+    assert parse_span("999999 days").amount == 999_999 * 86_400
+    with pytest.raises(BadSpan):
+        parse_span("1000000 days")
+
+
 #: (span, due, remark); from Monday 10.00 in Jakarta, nine to five.
 DUE_TIMES = [
     ("8 seconds", after(0) + timedelta(seconds=8), "on the wall"),
@@ -108,6 +122,7 @@ def test_clock_is_due_when_its_span_has_passed(span: str, due: datetime, remark:
 
 def test_new_clock_runs_towards_its_first_step() -> None:
     clock = a_clock()
+    assert clock.report_id == REPORT_ID
     assert (clock.state, clock.step, clock.level, clock.cycle) == (ClockState.RUNNING, 0, 0, 1)
     assert clock.next_due == after(2)
     assert clock.deadline_at == after(4)
