@@ -164,6 +164,7 @@ def test_warning_reaches_the_assignee_alone_and_changes_no_desk() -> None:
     changes = fired(0, now=MONDAY + timedelta(hours=2))
     (notice,) = changes.deliveries
     assert (notice.recipient, notice.event, notice.payload["level"]) == ("ani", "warning", 0)
+    assert notice.payload["assigned"] is False, "it lies there already"
     assert changes.reports[REPORT_ID] == a_report()
     assert (changes.escalations[0].level, changes.escalations[0].did) == (0, "warn")
 
@@ -197,6 +198,14 @@ def test_steps_missed_while_nobody_watched_are_all_logged_and_told_once_to_each(
     assert (after.step, after.level) == (6, 5)
     assert after.next_due is not None
     assert after.next_due > late
+
+
+def test_warning_is_overtaken_when_the_step_after_it_is_due_at_the_same_moment() -> None:
+    changes = fire(a_clock(), [], a_report(), a_rulebook(), a_desk(), now=DUE)
+    assert [(line.level, line.did, line.remark) for line in changes.escalations] == [
+        (0, "warn", "overtaken"),
+        (1, "both", None),
+    ]
 
 
 def test_who_stands_on_several_rungs_that_were_missed_gets_one_notice_of_the_last() -> None:
@@ -239,6 +248,22 @@ def test_warning_that_reaches_nobody_does_not_begin_the_ladder_early() -> None:
     assert (clock_of(changes).step, clock_of(changes).next_due) == (1, DUE)
     assert changes.escalations[0].did == "no_target"
     assert changes.deliveries == []
+
+
+def test_only_rung_there_is_alarms_the_admins_when_it_reaches_nobody_a_warning_does_not() -> None:
+    rung = a_policy(Kind.ACKNOWLEDGE, "4 working hours", ("4 working hours", "role:chair", "notify"))
+    assert [n.recipient for n in fired(0, policy=rung, desk=a_desk(ANI, ADMIN)).deliveries] == ["admin"]
+    warning = a_policy(Kind.ACKNOWLEDGE, "4 working hours", ("4 working hours", "assignee", "warn"))
+    assert fired(0, policy=warning, desk=a_desk(absent(ANI), ADMIN)).deliveries == []
+
+
+def test_citizen_can_be_warned_through_the_city() -> None:
+    warning = a_policy(Kind.COMPLETION, "10 working days", ("5 working days", "citizen", "warn"))
+    assert len(callbacks(fired(0, policy=warning))) == 1
+
+
+def test_step_that_fires_on_time_is_not_late() -> None:
+    assert [line.lateness_s for line in fired(now=DUE).escalations] == [0.0]
 
 
 def test_last_rung_that_reaches_nobody_alarms_the_admins() -> None:

@@ -188,3 +188,32 @@ def test_back_off_grows_and_never_beyond_an_hour() -> None:
     assert waits[:5] == [timedelta(minutes=m) for m in (5, 10, 20, 40, 60)]
     assert waits[0] == FIRST_BACK_OFF
     assert set(waits[4:]) == {LAST_BACK_OFF}
+
+
+# --- what is remembered ---------------------------------------------------------------------------------------------
+
+BEFORE = at(0)
+#: The database's clock was set forward by just as much as may be, and by a second more.
+EXACTLY, TOO_FAR = at(130, 10), at(131, 10)
+REMEMBERED = [
+    (Memory(BEFORE), EXACTLY, None, Memory(EXACTLY), Verdict.FIRE, 120),
+    (Memory(BEFORE), TOO_FAR, None, Memory(BEFORE, jumped=True, held=True), Verdict.HOLD, 121),
+    (Memory(BEFORE, jumped=True, held=True), EXACTLY, CLOCK, Memory(EXACTLY), Verdict.RELEASE, 120),
+    (Memory(BEFORE, held=True), EXACTLY, SHARE, Memory(BEFORE, held=True), Verdict.WAIT, 120),
+    (Memory(BEFORE, held=True), TOO_FAR, SHARE, Memory(BEFORE, jumped=True, held=True), Verdict.HOLD, 121),
+    (Memory(BEFORE, held=True), EXACTLY, None, Memory(EXACTLY), Verdict.FIRE, 0),
+    (Memory(BEFORE, held=True), TOO_FAR, None, Memory(BEFORE, jumped=True, held=True), Verdict.HOLD, 121),
+    (Memory(BEFORE, jumped=True, held=True), TOO_FAR, None, Memory(TOO_FAR), Verdict.FIRE, 0),
+]
+
+
+@pytest.mark.parametrize(("memory", "reading", "held_by", "after", "verdict", "moved"), REMEMBERED)
+def test_a_hold_keeps_the_reading_from_before_and_anything_else_the_new_one(
+    memory: Memory, reading: Reading, held_by: str | None, after: Memory, verdict: Verdict, moved: float
+) -> None:
+    assert judge(memory, reading, held_by, LIMITS) == (after, verdict, moved)
+
+
+@pytest.mark.parametrize(("share", "enough"), [(0.5, 601), (0.25, 1801), (1.0, 1)])
+def test_no_more_later_ones_are_counted_than_make_the_share_plausible(share: float, enough: int) -> None:
+    assert enough_later(600, Limits(share=share)) == enough

@@ -75,6 +75,14 @@ def test_duplicate_is_closed_with_the_ticket_that_goes_on_and_its_clock_names_it
     assert [d.report_id for d in changes.deliveries if d.purpose is Purpose.CALLBACK] == [OTHER_ID]
 
 
+def test_city_is_told_the_earlier_deadline_that_goes_on() -> None:
+    earlier = a_clock(at=MONDAY - timedelta(days=3))
+    owed = {REPORT_ID: [a_clock(TRIAGE), a_clock()], OTHER_ID: [of_other(earlier)]}
+    changes = merge(other_report(), a_report(), owed, a_rulebook(), SEKAR, now=NOW, reason="x")
+    (_, told) = changes.deliveries
+    assert (told.report_id, told.payload["due_at"]) == (REPORT_ID, earlier.deadline_at.isoformat())
+
+
 def test_merge_stands_in_the_history_of_both() -> None:
     earlier = a_clock(at=MONDAY - timedelta(days=3))
     of_duplicate, of_survivor = merged(a_clock(), earlier).history
@@ -200,7 +208,7 @@ def test_closed_report_takes_no_part_in_a_merge(closed: str) -> None:
 
 
 def test_report_is_not_merged_into_itself() -> None:
-    with pytest.raises(NotPossible, match="itself"):
+    with pytest.raises(NotPossible, match="^a report cannot be merged into itself$"):
         merge(a_report(), a_report(), {REPORT_ID: []}, a_rulebook(), SEKAR, now=NOW, reason="x")
 
 

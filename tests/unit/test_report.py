@@ -1,8 +1,14 @@
 """The facts: names that follow from content, and changes that add up."""
 
+from datetime import timedelta
+
+from bridge.reports.escalation import fire
 from bridge.reports.report import Changes, Delivery, Purpose
 from bridge.reports.states import Status
-from tests.unit.given import MONDAY, REPORT_ID, a_clock, a_report
+from tests.unit.given import MONDAY, REPORT_ID, a_clock, a_desk, a_report, a_rulebook
+
+#: The usual clock's warning is due.
+DUE = MONDAY + timedelta(hours=2)
 
 
 def a_delivery(dedupe_key: str) -> Delivery:
@@ -31,11 +37,14 @@ def test_changes_of_two_decisions_add_up_the_later_report_counting() -> None:
         changes.new_obligations.append(a_clock())
         changes.obligations.append(a_clock())
         changes.deliveries.append(a_delivery(status))
+        changes.escalations += fire(a_clock(), [], a_report(), a_rulebook(), a_desk(), now=DUE).escalations
         changes.note(a_report(), "amended", "source:qlue", MONDAY)
+    first.reports["another"] = a_report(report_id="another")
     first.add(second)
     assert first.reports[REPORT_ID].status is Status.ACKNOWLEDGED
+    assert set(first.reports) == {REPORT_ID, "another"}
     lists = (first.new_reports, first.new_obligations, first.obligations, first.deliveries, first.history)
-    assert [len(lines) for lines in lists] == [2] * 5
+    assert [len(lines) for lines in (*lists, first.escalations)] == [2] * 6
 
 
 def test_changes_of_two_decisions_never_share_their_lists() -> None:
