@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from bridge.reports.tracks import Track
+
 #: A stretch of work on one local day: minutes after local midnight, start below end, end at most 1440.
 Hours = tuple[tuple[int, int], ...]
 
 _LONGEST_SEARCH_DAYS = 3660  # ten years: beyond that a calendar is taken for closed, not slow
+_TRACK_DAYS = 64  # laid out at once; twice as many whenever that is not enough
+_LAST_DAY = date.max.toordinal() - 2  # the instants of the very last days have no room in every zone
 
 
 class NoWorkingTime(ValueError):
@@ -55,6 +59,7 @@ class WorkingCalendar:
     _spans: dict[date, tuple[tuple[datetime, datetime], ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _tracks: list[Track] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.week) != 7 or not any(self.week):
@@ -86,22 +91,22 @@ class WorkingCalendar:
         Raises:
             NoWorkingTime: not enough working time in the ten years after `start`.
         """
-        start, left = in_utc(start), timedelta(seconds=working_s)
-        for opens, closes in self._spans_from(start):
-            begin = max(opens, start)
-            if begin + left <= closes:
-                return begin + left
-            left -= closes - begin
+        start, work, first = in_utc(start), timedelta(seconds=working_s), self._day(start)
+        for track in self._longer_and_longer(first):
+            if at := track.after(start, work, first + _LONGEST_SEARCH_DAYS):
+                return at
         raise NoWorkingTime(f"calendar {self.name}: not {working_s:.0f} s of work in ten years after {start}")
 
     def elapsed(self, start: datetime, end: datetime) -> float:
         """Return the seconds of working time between two instants; 0 when `end` is not after `start`."""
-        start, end, total = in_utc(start), in_utc(end), timedelta()
-        for opens, closes in self._spans_from(start):
-            if opens >= end:
-                break
-            total += max(timedelta(), min(closes, end) - max(opens, start))
-        return total.total_seconds()
+        start, end = in_utc(start), in_utc(end)
+        if end <= start:
+            return 0.0
+        first, last = self._day(start), self._day(end)
+        beyond = first + _LONGEST_SEARCH_DAYS
+        track = self._track(first, min(last + 1, beyond))
+        until = track.worked_by(end) if last < beyond else track.worked_before_day(beyond)
+        return (until - track.worked_by(start)).total_seconds()
 
     def end_of_working_day(self, start: datetime, days: int) -> datetime:
         """Return the end of the `days`-th working day after the local day of `start`.
@@ -109,15 +114,10 @@ class WorkingCalendar:
         The day of receipt is day 0 and never counts, whatever the hour (reference B7: counting starts the day
         after; SK 350/2001 itself does not say). With 0 it is the end of that day, or of the next working day.
         """
-        first = self.local(start).date()
-        left = days
-        for offset in range(_LONGEST_SEARCH_DAYS):
-            day = first + timedelta(days=offset)
-            spans = self.spans_on(day)
-            if spans and (offset > 0 or days == 0):
-                left -= 1
-                if left <= 0:
-                    return spans[-1][1]
+        first = self._day(start)
+        for track in self._longer_and_longer(first):
+            if at := track.end_of_working_day(first, days, first + _LONGEST_SEARCH_DAYS):
+                return at
         raise NoWorkingTime(f"calendar {self.name}: not {days} working days in ten years after {start}")
 
     def days_off_between(self, start: datetime, end: datetime) -> list[tuple[date, str]]:
@@ -125,12 +125,28 @@ class WorkingCalendar:
         first, last = self.local(start).date(), self.local(end).date()
         return sorted((day, why) for day, why in self.days_off.items() if first <= day <= last)
 
-    def _spans_from(self, start: datetime) -> Iterator[tuple[datetime, datetime]]:
-        first = self.local(start).date()
-        for offset in range(_LONGEST_SEARCH_DAYS):
-            for opens, closes in self.spans_on(first + timedelta(days=offset)):
-                if closes > start:
-                    yield opens, closes
+    def _day(self, at: datetime) -> int:
+        return self.local(at).toordinal()
+
+    def _longer_and_longer(self, first: int) -> Iterator[Track]:
+        end = first + 1
+        while end <= min(first + _LONGEST_SEARCH_DAYS, _LAST_DAY):
+            track = self._track(first, end)
+            yield track
+            end = track.end + 1
+
+    def _track(self, first: int, end: int) -> Track:
+        """Return a track over at least the days from `first` to before `end`."""
+        known = self._tracks[0] if self._tracks else None
+        if known and known.first <= first and end <= known.end:
+            return known
+        if known:
+            first, end = min(first, known.first), max(end, known.end)
+        first = max(1, first - _TRACK_DAYS) if not known or first < known.first else first
+        end = min(end + max(_TRACK_DAYS, end - first), _LAST_DAY)
+        # Replaced as a whole: who has the shorter one goes on with it.
+        self._tracks[:] = [track := Track(self.spans_on, first, end)]
+        return track
 
     def _hours_on(self, day: date) -> Hours:
         if day in self.days_off:
@@ -160,4 +176,4 @@ def in_utc(at: datetime) -> datetime:
     """
     if at.tzinfo is None:
         raise NaiveDatetime(f"{at} has no time zone")
-    return at.astimezone(UTC)
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
