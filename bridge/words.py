@@ -49,6 +49,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "due_moved": ("tenggatnya dipindahkan", "its deadline was moved"),
     "amended": ("Pelapor memperbarui laporan", "Amended by the reporter"),
     "late_event": ("Kabar lama dari aplikasi kota, dicatat saja", "Late event from the city app, noted only"),
+    "due_moved": ("Tenggat bergeser", "Deadline moved"),
     "clock_stuck": ("Jam tidak dapat dihitung", "A clock could not be computed"),
     "new_report": ("Laporan baru untuk Anda", "A new report for you"),
     "escalation": ("Eskalasi", "Escalation"),

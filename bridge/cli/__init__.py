@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from bridge.cli import check, clock, engine, inspect, manage, reports, run
+from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, reports, run
 from bridge.reports.merging import NotPossible
 from bridge.reports.states import MoveRefused
 from bridge.storage.database import DatabaseAway
@@ -23,7 +23,7 @@ def cli() -> None:
     """
 
 
-for module in (run, check, clock, reports, inspect, engine, manage):
+for module in (run, check, clock, reports, calendar, policies, inspect, engine, manage):
     for command in module.COMMANDS:
         cli.add_command(command)
 

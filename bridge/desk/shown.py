@@ -8,7 +8,7 @@ from typing import Any
 from bridge.reports.clocks import ClockState, Obligation, Unit
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import OUTCOME_WORDS, Outcome, Status, words_for
-from bridge.words import ZONE, say
+from bridge.words import ZONE, say, when
 
 #: What a line of history tells of itself: key -> (Indonesian, English). Other keys are for machines.
 _FACTS = {
@@ -21,6 +21,8 @@ _FACTS = {
     "case_number": ("nomor perkara", "case number"),
     "missing": ("yang kurang", "missing"),
     "fields": ("yang berubah", "changed"),
+    "deadline_was": ("tenggat semula", "was due"),
+    "deadline_now": ("tenggat sekarang", "now due"),
     "reason": ("alasan", "reason"),
     "error": ("galat", "error"),
 }
@@ -142,4 +144,6 @@ def _value(key: str, value: Any, names: Mapping[str, str], language: str) -> str
         return words.en if language == "en" else words.id
     if key == "kind":
         return say(str(value), language)
+    if key in ("deadline_was", "deadline_now"):
+        return when(datetime.fromisoformat(value), language)
     return names.get(value, str(value)) if key in ("of", "to") else str(value)

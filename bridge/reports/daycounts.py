@@ -38,8 +38,8 @@ def due_on(calendar: WorkingCalendar, start: datetime, days: int, count: DayCoun
         NoWorkingTime: not so many working days in the ten years after `start`.
     """
     start_day = _received(calendar, start, count)
-    is_working = bool(calendar.spans_on(calendar.local(start_day).date()))
-    ahead = days - 1 if count.from_same_day and is_working and days > 0 else days
+    counts_at_once = count.from_same_day and calendar.spans_on(calendar.local(start_day).date())
+    ahead = days - 1 if counts_at_once and days > 0 else days
     end = calendar.end_of_working_day(start_day, ahead)
     return _same_time(calendar, start, end) if count.same_time else end
 

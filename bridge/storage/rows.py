@@ -1,6 +1,6 @@
 """Between rows and the dataclasses decisions work on: the same names on both sides."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -56,11 +56,15 @@ def obligation_of(row: Row) -> Obligation:
     values = {name: row[name] for name in _OBLIGATION_FIELDS}
     values["kind"] = Kind(values["kind"])
     values["state"] = ClockState(values["state"])
-    values["pauses"] = tuple(
-        Pause(_instant(p["since"]), _instant(p["until"]) if p["until"] else None, p["by"], p["reason"])
-        for p in values["pauses"]
-    )
+    values["pauses"] = pauses_of(values["pauses"])
     return Obligation(**values)
+
+
+def pauses_of(stored: Iterable[Mapping[str, Any]]) -> tuple[Pause, ...]:
+    """Return the pauses as a row keeps them."""
+    return tuple(
+        Pause(_instant(p["since"]), _instant(p["until"]) if p["until"] else None, p["by"], p["reason"]) for p in stored
+    )
 
 
 def event_row(event: Event) -> dict[str, Any]:

@@ -314,6 +314,18 @@ versions = Table(
     Column("first_used_at", Utc, nullable=False),
 )
 
+#: What operators applied to running clocks; of two at once the later one stands.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("what", String(12), nullable=False),
+    Column("versions", Json, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", String(96), nullable=False),
+    Column("at", Utc, nullable=False),
+)
+
 #: A line per running step: what the pages' banner and the doctor read.
 workers = Table(
     "workers",

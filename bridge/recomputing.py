@@ -1,0 +1,174 @@
+"""Today's calendars and policies for clocks that run already: shown first, then applied a batch at a time."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from bridge.reports.clocks import Policy
+from bridge.reports.moves import Actor
+from bridge.reports.recompute import Change, Counts, Moved, Standing, move
+from bridge.rules import Rules
+from bridge.storage import recompute as stored
+from bridge.storage.database import Connection, Database
+
+log = structlog.get_logger()
+
+#: What one batch may take, in seconds: who acknowledges meanwhile waits for no more than one.
+BATCH_S = 0.04
+SMALLEST_BATCH, LARGEST_BATCH = 20, 400
+#: How often reports somebody holds are tried again, and how long before giving up, in seconds.
+AGAIN_S, GIVE_UP_S = 0.1, 60.0
+
+
+class Superseded(Exception):
+    """Somebody began to apply another version meanwhile; theirs goes on, this one stopped."""
+
+
+class StillHeld(Exception):
+    """Other transactions kept holding some reports; the rest is done, and doing it again does these."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What applying a change would do: the counts, and each clock that moves with its report's ticket."""
+
+    targets: dict[str, str]
+    counts: Counts
+    moves: list[tuple[str, Moved]]
+
+
+@dataclass
+class _Work:
+    """One apply under way."""
+
+    change: Change
+    targets: dict[str, str]
+    reason: str
+    actor: Actor
+    number: int = 0
+    counts: Counts = field(default_factory=Counts)
+
+
+class Recomputing:
+    """Previews and applies changes to running clocks."""
+
+    def __init__(self, database: Database, rules: Rules) -> None:
+        self._database = database
+        self._rules = rules
+
+    def preview(self, change: Change) -> Preview:
+        """Return what applying would do now; nothing is changed."""
+        return self._rules.deciding(lambda: self._preview(change))
+
+    def apply(
+        self, change: Change, *, reason: str, actor: Actor, progress: Callable[[int, int], None] | None = None
+    ) -> Counts:
+        """Apply it to every clock concerned; returns what that did.
+
+        Each batch is one transaction: killed anywhere, doing it again does what is left and nothing twice.
+
+        Args:
+            progress: Called after each batch with the reports done and the reports there are.
+
+        Raises:
+            Superseded: another version is being applied since.
+            StillHeld: some reports were held by others all the time.
+        """
+        with self._database.read() as connection:
+            concerned = stored.concerned(stored.standings(connection), change)
+        work = _Work(change, _targets(change, concerned), reason, actor)
+        if not concerned:
+            return work.counts
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            work.number = stored.begin(connection, change.what, work.targets, reason=reason, actor=actor.name, now=now)
+        self._apply_all(work, progress or _unseen)
+        log.info("applied", what=change.what, targets=work.targets, by=actor.name, **vars(work.counts))
+        return work.counts
+
+    def _preview(self, change: Change) -> Preview:
+        counts = Counts()
+        found: list[tuple[str, Moved]] = []
+        with self._database.read() as connection:
+            now = self._database.now(connection)
+            concerned = stored.concerned(stored.standings(connection), change)
+            if concerned:
+                for clock in stored.open_clocks(connection, concerned):
+                    moved, _ = move(clock.obligation, clock.standing, change, fired_at=clock.fired_at, now=now)
+                    found.append((clock.ticket, moved))
+        counts.add(moved for _, moved in found)
+        moves = [(ticket, moved) for ticket, moved in found if moved.moves]
+        return Preview(_targets(change, concerned), counts, moves)
+
+    def _apply_all(self, work: _Work, progress: Callable[[int, int], None]) -> None:
+        left = found = self._left(work)
+        give_up_at = time.monotonic() + GIVE_UP_S
+        while left:
+            tried, size = 0, SMALLEST_BATCH
+            while tried < len(left):
+                began = time.monotonic()
+                batch = left[tried : tried + size]
+                self._rules.deciding(partial(self._batch, work, batch))
+                tried += len(batch)
+                progress(len(found) - len(left) + tried, len(found))
+                size = self._next_size(size, time.monotonic() - began)
+            # Not those a worker with older files starts meanwhile: that would be a race without an end.
+            known, before = set(left), len(left)
+            left = [report_id for report_id in self._left(work) if report_id in known]
+            if len(left) < before:
+                give_up_at = time.monotonic() + GIVE_UP_S
+            elif time.monotonic() > give_up_at:
+                raise StillHeld(f"{len(left)} reports were held by others for {GIVE_UP_S:.0f} seconds")
+            if left:
+                time.sleep(AGAIN_S)
+
+    def _left(self, work: _Work) -> list[str]:
+        """Return the reports with a clock that is still concerned."""
+        with self._database.read() as connection:
+            concerned = stored.concerned(stored.standings(connection), work.change)
+            return stored.report_ids(connection, concerned) if concerned else []
+
+    def _next_size(self, size: int, took_s: float) -> int:
+        if self._database.is_sqlite:
+            time.sleep(min(took_s, BATCH_S))  # one writer at a time: the others want their turn
+        fitting = size * min(2.0, BATCH_S / max(took_s, 0.001))
+        return max(SMALLEST_BATCH, min(int(fitting), LARGEST_BATCH))
+
+    def _batch(self, work: _Work, ids: Sequence[str]) -> None:
+        """Move the clocks of those reports nobody holds."""
+        counts = Counts()
+        with self._database.write() as connection:
+            self._check_superseded(connection, work)
+            now = self._database.now(connection)
+            clocks = stored.lock_free(self._database, connection, ids)
+            decided = [
+                move(clock.obligation, clock.standing, work.change, fired_at=clock.fired_at, now=now)
+                for clock in clocks
+                if work.change.targets(clock.standing)
+            ]
+            moves = [moved for moved, _ in decided]
+            policies: dict[str, Policy] = {policy.version: policy for _, policy in decided}
+            new = [p for version, p in policies.items() if version not in self._rules.book.policy_versions]
+            stored.keep_policies(self._database, connection, new, now=now)
+            stored.write_moves(self._database, connection, moves, reason=work.reason, actor=work.actor.name, now=now)
+            counts.add(moves)
+        self._rules.book.policy_versions.update({policy.version: policy for policy in new})
+        work.counts.include(counts)
+
+    def _check_superseded(self, connection: Connection, work: _Work) -> None:
+        for later in stored.begun_later(connection, work.number, work.change.what):
+            if any(later["versions"].get(name, version) != version for name, version in work.targets.items()):
+                raise Superseded(f"{later['actor']} applies another version since: {later['reason']}")
+
+
+def _targets(change: Change, concerned: Sequence[Standing]) -> dict[str, str]:
+    """Return the versions that would be taken, by what takes them: a calendar, or a clock of a policy set."""
+    return dict(sorted(filter(None, map(change.targets, concerned))))
+
+
+def _unseen(done: int, total: int) -> None:
+    """Nobody watches."""
+    del done, total
