@@ -1,0 +1,366 @@
+"""A changed calendar or policy over running clocks: what moves, what stays fired, what is written (I23 to I29)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.reports.calendars import WorkingCalendar
+from bridge.reports.clocks import (
+    ClockState,
+    Deed,
+    Kind,
+    Obligation,
+    Pause,
+    Policy,
+    Step,
+    advanced,
+    parse_span,
+    plan,
+    start_clock,
+    timed,
+)
+from bridge.reports.recompute import CalendarChange, Change, Counts, Moved, PolicyChange, Standing, continued, move
+from bridge.reports.rulebook import Rulebook
+from tests.unit.given import ACKNOWLEDGE, MONDAY, OFFICE, REPORT_ID, TRIAGE, a_calendar, a_clock, a_policy, a_rulebook
+
+TUESDAY, WEDNESDAY = date(2026, 11, 24), date(2026, 11, 25)
+NOW = MONDAY + timedelta(minutes=1)
+
+
+def decreed(*days: date, book: Rulebook | None = None) -> Rulebook:
+    """The rulebook of today, in which these days are off; the version clocks were started with is still known."""
+    known = book or a_rulebook()
+    calendar = a_calendar(dict.fromkeys(days, "cuti bersama"), version=f"office@{len(days) + 1}")
+    changed = replace(known, calendars={"office": calendar})
+    changed.calendar_versions[a_calendar().version] = a_calendar()
+    return changed
+
+
+def with_policy(today: Policy, held: Policy = ACKNOWLEDGE) -> Rulebook:
+    """The rulebook in which a policy has changed; the one clocks were started with is still known."""
+    book = a_rulebook(today)
+    book.policy_versions[held.version] = held
+    return book
+
+
+def standing(clock: Obligation) -> Standing:
+    """By what the clock is counted."""
+    return Standing(OFFICE, "default", clock.kind, clock.policy_version, clock.calendar_version)
+
+
+def moved(clock: Obligation, change: Change, **given: Any) -> Moved:
+    """What the change does to the clock."""
+    found, _ = move(clock, standing(clock), change, **{"fired_at": None, "now": NOW, **given})
+    return found
+
+
+def fired(clock: Obligation, policy: Policy, times: int) -> Obligation:
+    """The clock after so many steps fired on time."""
+    for _ in range(times):
+        clock = advanced(clock, policy, a_calendar(), now=clock.next_due or MONDAY, skipped=False)
+    return clock
+
+
+# --- calendars --------------------------------------------------------------------------------------------------------
+
+
+def test_holiday_in_the_way_moves_the_deadline_by_a_day_and_says_from_when_to_when() -> None:
+    clock = a_clock(TRIAGE)
+    found = moved(clock, CalendarChange(decreed(WEDNESDAY)))
+    assert found.moves
+    assert found.after.deadline_at == clock.deadline_at + timedelta(days=1), "the Monday after became the Tuesday"
+    assert found.after == replace(timed(clock, TRIAGE, decreed(WEDNESDAY).calendar_for(OFFICE)), moved_at=NOW), (
+        "computed from scratch (I25)"
+    )
+
+
+def test_clock_under_todays_calendar_is_not_concerned() -> None:
+    change = CalendarChange(decreed(WEDNESDAY))
+    clock = a_clock(TRIAGE)
+    assert change.targets(standing(clock)) == ("office", "office@2")
+    assert change.targets(standing(moved(clock, change).after)) is None, "applied twice changes nothing (I25)"
+
+
+@pytest.mark.parametrize(
+    ("office", "name", "concerned"),
+    [
+        (OFFICE, "", True),
+        (OFFICE, "office", True),
+        (OFFICE, "another", False),
+        ("an office that is no more", "", False),
+    ],
+)
+def test_only_the_named_calendar_and_offices_there_are_are_concerned(office: str, name: str, concerned: bool) -> None:
+    found = CalendarChange(decreed(WEDNESDAY), name).targets(standing(a_clock())._replace(office=office))
+    assert (found is not None) == concerned
+
+
+def test_paused_clock_moves_its_deadline_and_stays_paused() -> None:
+    pause = Pause(MONDAY + timedelta(hours=1), None, "person:ani", "KTP")
+    clock = a_clock(TRIAGE, state=ClockState.PAUSED, next_due=None, pauses=(pause,))
+    found = moved(clock, CalendarChange(decreed(WEDNESDAY)))
+    assert (found.after.state, found.after.next_due, found.after.moved_at) == (ClockState.PAUSED, None, None)
+    assert found.after.deadline_at > clock.deadline_at
+    assert not found.at_once
+
+
+def test_deadline_that_the_change_puts_into_the_past_becomes_overdue_and_fires_at_once() -> None:
+    book = decreed(TUESDAY)
+    held = book.calendar_for(OFFICE)
+    clock = start_clock(REPORT_ID, TRIAGE, held, cycle=1, now=MONDAY)
+    back = replace(a_rulebook(), calendars={"office": a_calendar()})
+    back.calendar_versions[held.version] = held
+    between = clock.deadline_at - timedelta(hours=1)
+    found = moved(clock, CalendarChange(back), now=between)
+    assert (found.overdue, found.at_once, found.after.moved_at) == (True, True, between)
+
+
+def test_step_that_fired_before_it_would_now_be_due_stays_fired_and_says_how_early_it_was() -> None:
+    clock = fired(a_clock(), ACKNOWLEDGE, 2)
+    fired_at = MONDAY + timedelta(hours=4)
+    found = moved(clock, CalendarChange(decreed(date(2026, 11, 23))), fired_at=fired_at, now=fired_at)
+    assert (found.after.step, found.after.level) == (2, 1)
+    # The four hours would have begun on Tuesday at nine.
+    assert found.premature_by_s == (datetime(2026, 11, 24, 6, tzinfo=UTC) - fired_at).total_seconds()
+    assert found.noted("SKB")["premature_by_s"] == found.premature_by_s
+
+
+def test_step_that_came_early_because_nobody_stood_before_it_is_not_early_by_the_change() -> None:
+    clock = replace(fired(a_clock(), ACKNOWLEDGE, 3), next_due=None)
+    found = moved(clock, CalendarChange(decreed(date(2026, 12, 30))), fired_at=MONDAY + timedelta(hours=4))
+    assert found.premature_by_s is None
+
+
+def test_history_says_old_new_reason_and_version() -> None:
+    clock = a_clock(TRIAGE)
+    found = moved(clock, CalendarChange(decreed(WEDNESDAY)))
+    assert found.noted("SKB 3 Menteri") == {
+        "kind": "triage",
+        "reason": "SKB 3 Menteri",
+        "calendar": "office@2",
+        "deadline_was": clock.deadline_at.isoformat(),
+        "deadline_now": found.after.deadline_at.isoformat(),
+        "next_was": clock.deadline_at.isoformat(),
+        "next_now": found.after.deadline_at.isoformat(),
+    }
+
+
+_days = st.integers(0, 40).map(lambda offset: date(2026, 11, 16) + timedelta(days=offset))
+_starts = st.integers(0, 20 * 86_400).map(lambda s: MONDAY + timedelta(seconds=s))
+_spans = st.sampled_from(["1 working hour", "9 working hours", "3 working days", "21 working days", "30 hours"])
+
+
+@st.composite
+def _clocks(draw: st.DrawFn) -> tuple[Obligation, Policy, set[date]]:
+    """A clock, perhaps paused for a while, in a calendar with some days off."""
+    policy = a_policy(Kind.DECISION, draw(_spans), (draw(_spans), "role:chair", "notify"))
+    days_off = draw(st.sets(_days, max_size=4))
+    start = draw(_starts)
+    since = start + timedelta(seconds=draw(st.integers(0, 5 * 86_400)))
+    until = since + timedelta(seconds=draw(st.integers(0, 5 * 86_400)))
+    pauses = (Pause(since, until, "person:ani", "KTP"),) if draw(st.booleans()) else ()
+    clock = start_clock(REPORT_ID, policy, a_calendar(dict.fromkeys(days_off, "off")), cycle=1, now=start)
+    return replace(clock, pauses=pauses), policy, days_off
+
+
+def _in(clock: Obligation, policy: Policy, days_off: set[date]) -> Obligation:
+    return timed(clock, policy, a_calendar(dict.fromkeys(days_off, "off")))
+
+
+@settings(max_examples=300, deadline=None)
+@given(_clocks(), _days)
+def test_added_holiday_never_moves_a_deadline_earlier_and_a_removed_one_never_later(
+    one: tuple[Obligation, Policy, set[date]], day: date
+) -> None:
+    clock, policy, days_off = one
+    without, added = _in(clock, policy, days_off - {day}), _in(clock, policy, days_off | {day})
+    assert added.deadline_at >= without.deadline_at
+    assert added.next_due is not None
+    assert without.next_due is not None
+    assert added.next_due >= without.next_due
+
+
+@settings(max_examples=300, deadline=None)
+@given(_clocks(), _days)
+def test_holiday_before_the_start_or_after_the_end_changes_nothing(
+    one: tuple[Obligation, Policy, set[date]], day: date
+) -> None:
+    clock, policy, days_off = one
+    before, after = _in(clock, policy, days_off - {day}), _in(clock, policy, days_off | {day})
+    calendar: WorkingCalendar = a_calendar()
+    assert before.next_due is not None
+    last = max(before.deadline_at, before.next_due, *(p.until or p.since for p in clock.pauses), clock.started_at)
+    if not calendar.local(clock.started_at).date() <= day <= calendar.local(last).date():
+        assert (after.deadline_at, after.next_due) == (before.deadline_at, before.next_due)
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+def ladder(*steps: tuple[str, int, str] | tuple[str, int, str, int], version: str = "acknowledge@2") -> Policy:
+    """A policy with steps of (when, level, to whom, the how manieth time)."""
+    built = tuple(
+        Step(parse_span(at), level, to, Deed.NOTIFY if level else Deed.WARN, *again) for at, level, to, *again in steps
+    )
+    span = next((step.at for step in built if step.level), built[-1].at)
+    return Policy(Kind.ACKNOWLEDGE, version, span, built)
+
+
+HELD = ladder(
+    ("1 hour", 0, "assignee"),
+    ("2 hours", 1, "next_member"),
+    ("3 hours", 1, "next_member", 1),
+    ("4 hours", 2, "role:chair"),
+    ("5 hours", 3, "role:admin"),
+    version="acknowledge@1",
+)
+
+
+def to_come(policy: Policy, step: int) -> list[str]:
+    """Whom the steps still to come reach, with their level."""
+    return [f"{s.level}{'+' * s.again} {s.to}" for s in policy.steps[step:]]
+
+
+@pytest.mark.parametrize(
+    ("today", "step", "level", "left"),
+    [
+        # the same ladder with other times
+        (["1 hour 0 a", "6 hours 1 b", "7 hours 2 c"], 0, 0, ["0 a", "1 b", "2 c"]),
+        (["1 hour 0 a", "6 hours 1 b", "7 hours 2 c"], 1, 0, ["1 b", "2 c"]),
+        (["1 hour 0 a", "6 hours 1 b", "7 hours 2 c"], 2, 1, ["2 c"]),
+        # fewer steps: a deleted level stops nobody (I29)
+        (["6 hours 1 b", "7 hours 2 c", "8 hours 3 d"], 4, 2, ["3 d"]),
+        (["7 hours 3 d"], 2, 1, ["3 d"]),
+        (["6 hours 1 b"], 4, 2, []),
+        # more steps: nothing below the level reached, nothing of it again
+        (["1 hour 0 a", "2 hours 0 a", "6 hours 1 b", "7 hours 2 c", "8 hours 3 d", "9 hours 4 e"], 4, 2, ["3 d", "4 e"]),
+        # a warning more: those given count, and none comes once a rung has fired
+        (["1 hour 0 a", "2 hours 0 b", "6 hours 1 c"], 1, 0, ["0 b", "1 c"]),
+        (["1 hour 0 a", "2 hours 0 b", "6 hours 1 c", "7 hours 2 d"], 2, 1, ["2 d"]),
+        # repeats: those told count
+        (["2 hours 1 a", "3 hours 1 a 1", "4 hours 1 a 2", "5 hours 2 b"], 3, 1, ["1++ a", "2 b"]),
+        (["2 hours 1 a", "3 hours 1 a 1", "5 hours 2 b"], 2, 1, ["1+ a", "2 b"]),
+    ],
+)  # fmt: skip
+def test_ladder_goes_on_above_what_fired(today: list[str], step: int, level: int, left: list[str]) -> None:
+    policy = ladder(*(_parsed(text) for text in today))
+    clock = a_clock(HELD, step=step, level=level)
+    found = continued(clock, HELD, policy)
+    assert found.steps[:step] == HELD.steps[:step], "what fired keeps its numbers"
+    assert to_come(found, step) == left
+    assert continued(replace(clock, policy_version=found.version), found, policy) == found, "a second time: the same"
+    assert Policy.from_definition(found.version, found.definition()) == found
+    assert len(found.version) <= 64
+
+
+def _parsed(text: str) -> Any:
+    amount, unit, level, to, *again = text.split()
+    return (f"{amount} {unit}", int(level), to, *map(int, again))
+
+
+def test_clock_that_has_fired_nothing_takes_todays_policy_itself() -> None:
+    today = ladder(("6 hours", 1, "role:chair"))
+    assert continued(a_clock(HELD), HELD, today) is today
+
+
+def test_same_steps_so_far_take_todays_policy_itself() -> None:
+    today = replace(HELD, version="acknowledge@2", steps=(*HELD.steps[:4], *ladder(("9 hours", 3, "role:admin")).steps))
+    assert continued(a_clock(HELD, step=2, level=1), HELD, today) is today
+
+
+def test_policy_moves_deadline_and_next_step_and_the_level_stays() -> None:
+    today = ladder(("6 hours", 1, "next_member"), ("8 hours", 2, "role:chair"))
+    book = with_policy(today, HELD)
+    clock = timed(a_clock(HELD, step=2, level=1), HELD, a_calendar())
+    found = moved(clock, PolicyChange(book), fired_at=MONDAY + timedelta(hours=2), now=MONDAY + timedelta(hours=3))
+    assert (found.after.step, found.after.level) == (2, 1)
+    assert found.after.deadline_at == MONDAY + timedelta(hours=6)
+    assert found.after.next_due == MONDAY + timedelta(hours=8)
+    assert found.premature_by_s == 4 * 3600
+    assert found.noted("SK")["policy"] == found.after.policy_version
+    assert PolicyChange(book).targets(standing(found.after)) is None, "applied twice changes nothing"
+
+
+def test_policy_change_is_followed_by_the_next_one() -> None:
+    second, third = ladder(("6 hours", 2, "role:chair")), ladder(("7 hours", 2, "role:chair"), version="acknowledge@3")
+    clock = timed(a_clock(HELD, step=2, level=1), HELD, a_calendar())
+    once, policy = move(clock, standing(clock), PolicyChange(with_policy(second, HELD)), fired_at=None, now=NOW)
+    change = PolicyChange(with_policy(third, policy))
+    assert change.targets(standing(once.after)) == ("default/acknowledge", "acknowledge@3")
+    assert moved(once.after, change).after.next_due == MONDAY + timedelta(hours=7)
+
+
+def test_shorter_policy_makes_what_is_past_due_at_once_and_its_steps_come_in_order() -> None:
+    today = ladder(("1 minute", 1, "next_member"), ("2 minutes", 2, "role:chair"))
+    clock = a_clock(HELD)
+    found = moved(clock, PolicyChange(with_policy(today, HELD)), now=MONDAY + timedelta(minutes=30))
+    assert (found.overdue, found.at_once) == (True, True)
+    due = [at for _, at in plan(found.after, today, a_calendar())]
+    assert due == sorted(due)
+
+
+@pytest.mark.parametrize(
+    ("policy_set", "name", "concerned"),
+    [
+        ("default", "", True),
+        ("default", "default", True),
+        ("crm", "default", False),
+        ("a set that is no more", "", True),
+    ],
+)
+def test_only_the_named_set_is_concerned_and_a_set_that_is_no_more_is_default(
+    policy_set: str, name: str, concerned: bool
+) -> None:
+    change = PolicyChange(with_policy(ladder(("6 hours", 1, "role:chair")), HELD), name)
+    found = change.targets(standing(a_clock(HELD))._replace(policy_set=policy_set))
+    assert found == ((f"{policy_set}/acknowledge", "acknowledge@2") if concerned else None)
+
+
+def test_kind_of_clock_that_is_no_more_keeps_its_policy() -> None:
+    book = replace(a_rulebook(), policies={"default": {TRIAGE.kind: TRIAGE}})
+    assert PolicyChange(book).targets(standing(a_clock(HELD))) is None
+
+
+_levels = st.lists(st.integers(0, 4), min_size=1, max_size=6)
+
+
+def _rising(levels: Sequence[int], version: str) -> Policy:
+    ordered = sorted(levels)
+    again = [ordered[:place].count(level) if level else 0 for place, level in enumerate(ordered)]
+    steps = [
+        (f"{n + 1} hours", level, "role:chair", a) for n, (level, a) in enumerate(zip(ordered, again, strict=True))
+    ]
+    return ladder(*steps, version=version)
+
+
+@given(_levels, _levels, st.integers(0, 6))
+def test_whatever_ladder_comes_nothing_fires_twice_no_level_falls_and_none_above_is_left_out(
+    held_levels: list[int], levels: list[int], step: int
+) -> None:
+    held, today = _rising(held_levels, "acknowledge@1"), _rising(levels, "acknowledge@2")
+    step = min(step, len(held.steps))
+    level = max((s.level for s in held.steps[:step]), default=0)
+    found = continued(a_clock(held, step=step, level=level), held, today)
+    told = {(s.level, s.again) for s in held.steps[:step] if s.level}
+    rest = [(s.level, s.again) for s in found.steps[step:] if s.level]
+    assert not told & set(rest)
+    assert all(one[0] >= level for one in rest)
+    assert {s.level for s in today.steps if s.level > level} <= {one[0] for one in rest}
+
+
+# --- counts -----------------------------------------------------------------------------------------------------------
+
+
+def test_counts_are_of_reports_and_of_clocks() -> None:
+    change = CalendarChange(decreed(WEDNESDAY))
+    clocks = [a_clock(TRIAGE), a_clock(ACKNOWLEDGE), a_clock(TRIAGE, report_id="another")]
+    counts = Counts()
+    counts.add(moved(clock, change) for clock in clocks)
+    counts.include(Counts(reports=1, clocks=1, later=1))
+    # Four working hours from Monday morning end before Wednesday.
+    assert counts == Counts(reports=3, clocks=3, later=3, same=1)
