@@ -141,9 +141,10 @@ class Recomputing:
         """Move the clocks of those reports nobody holds."""
         counts = Counts()
         with self._database.write() as connection:
+            clocks = stored.lock_free(self._database, connection, ids)
+            # After the locks: whoever begins later than this look finds these clocks still to be moved.
             self._check_superseded(connection, work)
             now = self._database.now(connection)
-            clocks = stored.lock_free(self._database, connection, ids)
             decided = [
                 move(clock.obligation, clock.standing, work.change, fired_at=clock.fired_at, now=now)
                 for clock in clocks
