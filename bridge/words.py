@@ -46,7 +46,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "took_over": ("Menerima gabungan laporan lain", "Took over another report"),
     "transferred": ("Dialihkan ke kantor lain", "Given to another office"),
     "overtaken": ("terlewati oleh langkah berikutnya", "overtaken by the next step"),
-    "due_moved": ("tenggatnya dipindahkan", "its deadline was moved"),
     "amended": ("Pelapor memperbarui laporan", "Amended by the reporter"),
     "late_event": ("Kabar lama dari aplikasi kota, dicatat saja", "Late event from the city app, noted only"),
     "due_moved": ("Tenggat bergeser", "Deadline moved"),
