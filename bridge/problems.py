@@ -33,8 +33,9 @@ def register_domain(app: Flask) -> None:
 
 def domain_errors() -> dict[type[Exception], tuple[int, str]]:
     """Return error -> (HTTP status, title). A function, since a receiver shall not load the database for it."""
-    from bridge.casework import NothingOwed, StaleCycle
+    from bridge.casework import EscalatedSince, NothingOwed, StaleCycle
     from bridge.links import BadLink
+    from bridge.reports.escalation import NothingToHurry
     from bridge.reports.merging import NotPossible
     from bridge.reports.states import MoveRefused
     from bridge.storage.database import Conflict, DatabaseAway
@@ -46,6 +47,8 @@ def domain_errors() -> dict[type[Exception], tuple[int, str]]:
         NoSuchPerson: (404, "No such person"),
         NothingOwed: (409, "Nothing owed"),
         MoveRefused: (409, "Move not allowed"),
+        EscalatedSince: (409, "It has gone up since"),
+        NothingToHurry: (409, "Nothing to hurry"),
         NotPossible: (409, "Not possible"),
         StaleCycle: (409, "The report was reopened since"),
         BadLink: (404, "This link does not work"),

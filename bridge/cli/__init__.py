@@ -4,7 +4,9 @@ import sys
 
 import click
 
+from bridge.casework import NothingOwed
 from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, reports, run
+from bridge.reports.escalation import NothingToHurry
 from bridge.reports.merging import NotPossible
 from bridge.reports.states import MoveRefused
 from bridge.storage.database import DatabaseAway
@@ -32,6 +34,8 @@ _SAID: dict[type[Exception], str] = {
     NoSuchReport: "No report has the ticket {}.",
     NoSuchPerson: "No person has the id {}; see: bridge people list",
     MoveRefused: "{}.",
+    NothingOwed: "{}.",
+    NothingToHurry: "Not possible: {}.",
     NotPossible: "Not possible: {}.",
     NotMigrated: "{}",
     DatabaseAway: "The database cannot be reached: {}",

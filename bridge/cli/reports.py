@@ -1,4 +1,4 @@
-"""`bridge reports list|show|ack|move|meet|assign|merge|transfer`."""
+"""`bridge reports list|show|ack|move|meet|assign|escalate|merge|transfer`."""
 
 from __future__ import annotations
 
@@ -128,13 +128,8 @@ def meet(ticket: str, kind: str) -> None:
 
     Example: bridge reports meet K7Q2-9XWM-4T8R summons
     """
-    from bridge.casework import NothingOwed
-
     service = open_service(need_rules=True)
-    try:
-        service.casework.meet(Kind(kind), ticket, me())
-    except NothingOwed as error:
-        raise click.ClickException(str(error)) from error
+    service.casework.meet(Kind(kind), ticket, me())
     click.echo(f"{ticket}: {kind} is met.")
 
 
@@ -154,6 +149,20 @@ def assign(ticket: str, person_id: str, reason: str) -> None:
         person = people.one(connection, person_id)
     service.casework.assign(ticket, person, me(), reason)
     click.echo(f"{ticket} is with {person.name}.")
+
+
+@reports.command("escalate")
+@ticket_argument
+@click.option("--kind", type=click.Choice([v.value for v in Kind]), default=Kind.ACKNOWLEDGE.value, show_default=True)
+@click.option("--reason", required=True, help="Why it cannot wait; kept in the history.")
+def escalate(ticket: str, kind: str, reason: str) -> None:
+    """Send a report up one rung before its time; the later rungs keep theirs.
+
+    Example: bridge reports escalate K7Q2-9XWM-4T8R --reason "bayi, susu kedaluwarsa"
+    """
+    service = open_service(need_rules=True)
+    report = service.casework.hurry(ticket, me(), reason, kind=Kind(kind))
+    click.echo(f"{ticket} went up; it is on the desk of {report.assignee or 'nobody yet'}.")
 
 
 @reports.command("merge")

@@ -4,6 +4,7 @@ from flask import Blueprint, abort, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from bridge.auth import acting, needs
+from bridge.reports.clocks import Kind
 from bridge.reports.people import Role
 from bridge.reports.tickets import read_ticket
 from bridge.service import Service
@@ -20,6 +21,16 @@ def blueprint(service: Service) -> Blueprint:
         with service.database.read() as connection:
             person = people.one(connection, request.form.get("person", ""))
         service.casework.assign(ticket, person, acting(g.person), request.form.get("reason", ""))
+        return redirect(url_for("report.show", ticket=ticket))
+
+    @routes.post("/desk/reports/<ticket>/escalate")
+    @needs(service, Role.OFFICER, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)
+    def escalate(ticket: str) -> Response:
+        kind, cycle, step = (request.form.get(name, "") for name in ("kind", "cycle", "step"))
+        if kind not in list(Kind) or not (cycle.isascii() and cycle.isdigit() and step.isascii() and step.isdigit()):
+            abort(400, "Use the button on the report's page.")
+        reason = request.form.get("reason", "")
+        service.casework.hurry(ticket, acting(g.person), reason, kind=Kind(kind), seen=(int(cycle[:9]), int(step[:9])))
         return redirect(url_for("report.show", ticket=ticket))
 
     @routes.post("/desk/reports/<ticket>/merge")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.reports.clocks import Deed, Obligation, Step, advanced
+from bridge.reports.calendars import WorkingCalendar
+from bridge.reports.clocks import ClockState, Deed, Obligation, Policy, Step, advanced
 from bridge.reports.feedback import told_city
 from bridge.reports.ladders import Holder, Target, resolve
 from bridge.reports.moves import Actor, close_incomplete
@@ -41,50 +42,128 @@ def fire(
         UnknownVersion: the clock was frozen with a policy or calendar that is not loaded.
     """
     policy, calendar = rulebook.frozen(obligation)
-    if policy.steps[obligation.step].deed is Deed.CLOSE:
-        return _close(obligation, siblings, report, policy.steps[obligation.step], rulebook, now=now)
-    changes, notices = Changes(), _Notices(obligation)
-    current, rung = obligation, None
-    while current.next_due is not None and current.next_due <= now:
-        step = policy.steps[current.step]
-        if step.deed is Deed.CLOSE:
-            break  # in a turn of its own, which locks the siblings
-        after = advanced(current, policy, calendar, now=now, skipped=False)
-        if step.level == 0 and after.next_due is not None and after.next_due <= now:
-            # Nobody needs to hear that something will be late which is late already.
-            changes.escalations.append(
-                _log(current, report, step, Target(()), did=step.deed, remark="overtaken", now=now)
+    step = policy.steps[obligation.step]
+    if step.deed is Deed.CLOSE:
+        return _close(obligation, siblings, report, step, rulebook, now=now)
+    turn = _Turn(obligation, report, policy, calendar, desk, now)
+    turn.run()
+    return turn.changed(siblings, rulebook)
+
+
+class NothingToHurry(Exception):
+    """There is no rung a person could send the report up to; says why. Nothing was changed."""
+
+
+def hurry(
+    obligation: Obligation,
+    siblings: Sequence[Obligation],
+    report: Report,
+    rulebook: Rulebook,
+    desk: Desk,
+    actor: str,
+    *,
+    now: datetime,
+    reason: str,
+) -> Changes:
+    """Return what it changes that a person sends the report up one rung before its time; the later ones keep theirs.
+
+    Raises:
+        NothingToHurry: the clock does not run, everybody has been told, or the next rung closes the report.
+        UnknownVersion: as `fire`.
+    """
+    policy, calendar = rulebook.frozen(obligation)
+    rung = next((step for step in policy.steps[obligation.step :] if step.level), None)
+    if obligation.state is not ClockState.RUNNING:
+        raise NothingToHurry(f"the clock {obligation.kind} is {obligation.state}; only a running one can be hurried")
+    if rung is None:
+        raise NothingToHurry("everybody on its ladder has been told already")
+    if rung.deed is Deed.CLOSE:
+        raise NothingToHurry("the next step closes the report; that can't be hurried, but a person may close it")
+    turn = _Turn(replace(obligation, next_due=now), report, policy, calendar, desk, now, hurried=True)
+    turn.run()
+    changes = turn.changed(siblings, rulebook)
+    changes.note(turn.report, "hurried", actor, now, kind=obligation.kind, level=rung.level, reason=reason)
+    return changes
+
+
+class _Turn:
+    """The steps of one obligation that fire together, in order."""
+
+    def __init__(
+        self,
+        obligation: Obligation,
+        report: Report,
+        policy: Policy,
+        calendar: WorkingCalendar,
+        desk: Desk,
+        now: datetime,
+        *,
+        hurried: bool = False,
+    ) -> None:
+        self.report = report
+        self._clock = obligation
+        self._policy, self._calendar, self._desk, self._now = policy, calendar, desk, now
+        self._hurried = hurried
+        self._changes, self._notices = Changes(), _Notices(obligation)
+        self._rung: Step | None = None
+
+    def run(self) -> None:
+        """Fire what is due; a step that closes the report waits for a turn of its own, which locks the siblings."""
+        while self._clock.next_due is not None and self._clock.next_due <= self._now:
+            step = self._policy.steps[self._clock.step]
+            if step.deed is Deed.CLOSE:
+                return
+            after = advanced(self._clock, self._policy, self._calendar, now=self._now, skipped=False)
+            late_already = after.next_due is not None and after.next_due <= self._now
+            if step.level == 0 and (self._hurried or late_already):
+                self._pass_by(step, after)
+            else:
+                self._take(step, after)
+
+    def changed(self, siblings: Sequence[Obligation], rulebook: Rulebook) -> Changes:
+        """Return all of it: the clock, the log, one notice for each person, and one word to the city."""
+        changes, report = self._changes, self.report
+        changes.obligations.append(self._clock)
+        changes.deliveries += self._notices.for_each_person(report, now=self._now)
+        if self._rung is not None:
+            report = told_city(
+                changes,
+                report,
+                [self._clock, *siblings],
+                told_back=rulebook.told_back,
+                now=self._now,
+                escalated_to=_rung_name(self._rung),
             )
-            current = after
-            continue
-        holder = Holder(report.office, report.assignee, report.assigned_before)
-        target = resolve(step, holder, desk.people, desk.open_reports, now=now)
+        changes.reports[report.report_id] = report
+        return changes
+
+    def _pass_by(self, step: Step, after: Obligation) -> None:
+        # Nobody needs to hear that something will be late which is late already.
+        remark = "hurried" if self._hurried else "overtaken"
+        self._log(step, Target(()), did=step.deed, remark=remark)
+        self._clock = replace(after, next_due=self._now) if self._hurried else after
+
+    def _take(self, step: Step, after: Obligation) -> None:
+        holder = Holder(self.report.office, self.report.assignee, self.report.assigned_before)
+        target = resolve(step, holder, self._desk.people, self._desk.open_reports, now=self._now)
         nobody = target.nobody and step.to != "citizen"
         # A warning that finds nobody is no reason to begin the ladder before its time.
-        after = advanced(current, policy, calendar, now=now, skipped=nobody and step.level > 0)
+        if nobody and step.level > 0:
+            after = advanced(self._clock, self._policy, self._calendar, now=self._now, skipped=True)
+        moved = "due_moved" if self._clock.moved_at else None
         did = "no_target" if nobody else step.deed
-        moved = "due_moved" if current.moved_at else None
-        changes.escalations.append(_log(current, report, step, target, did=did, remark=moved, now=now))
-        report = _hand_over(changes, report, target, step, now=now)
+        self._log(step, target, did=did, remark="hurried" if self._hurried else moved)
+        self.report = _hand_over(self._changes, self.report, target, step, now=self._now)
         if nobody and step.level > 0 and after.next_due is None:
-            target = Target(tuple(p for p in desk.people if p.role is Role.ADMIN))
-        notices.add(current, step, target)
+            target = Target(tuple(p for p in self._desk.people if p.role is Role.ADMIN))
+        self._notices.add(self._clock, step, target)
         if (step.level > 0 and not nobody) or step.to == "citizen":
-            rung = step
-        current = after
-    changes.obligations.append(current)
-    changes.deliveries += notices.for_each_person(report, now=now)
-    if rung is not None:
-        report = told_city(
-            changes,
-            report,
-            [current, *siblings],
-            told_back=rulebook.told_back,
-            now=now,
-            escalated_to=_rung_name(rung),
-        )
-    changes.reports[report.report_id] = report
-    return changes
+            self._rung = step
+        self._clock, self._hurried = after, False
+
+    def _log(self, step: Step, target: Target, *, did: str, remark: str | None) -> None:
+        line = _log(self._clock, self.report, step, target, did=did, remark=remark, now=self._now)
+        self._changes.escalations.append(line)
 
 
 def _close(

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from bridge.casework import NothingOwed, StaleCycle
+from bridge.casework import EscalatedSince, NothingOwed, StaleCycle
 from bridge.reports.clocks import Kind
+from bridge.reports.escalation import NothingToHurry
 from bridge.reports.merging import NotPossible
 from bridge.reports.moves import Actor, Details
 from bridge.reports.states import MOVES, Move, MoveRefused, Outcome, Status
@@ -329,3 +330,50 @@ def test_report_passed_round_gains_no_time(office: Office) -> None:
         office.casework.assign(ticket, person, KARTIKA, "cuti")
     assert office.rows("obligations") == before
     assert office.report(ticket).assigned_before == ("ani", "budi", "ani", "budi")
+
+
+# --- a person sends it up -------------------------------------------------------------------------------------------
+
+
+def test_report_sent_up_by_twenty_presses_of_one_page_goes_up_once(office: Office) -> None:
+    """I8: repeated presses are one escalation."""
+    ticket = office.receive("Q-1", category="ASURANSI")
+
+    def press() -> Any:
+        try:
+            return office.casework.hurry(ticket, KARTIKA, "mendesak", kind=Kind.ACKNOWLEDGE, seen=(1, 0))
+        except EscalatedSince as error:
+            return error
+
+    answers = together(*(press for _ in range(20)))
+    assert sum(isinstance(answer, EscalatedSince) for answer in answers) == 19
+    (fired,) = office.rows("escalations")
+    assert (fired["step"], fired["level"], fired["told"], fired["remark"]) == (1, 1, ["budi"], "hurried")
+    assert office.report(ticket).assignee == "budi"
+    office.pass_time(3600)
+    assert office.tick_all() == 0, "the rung it took early does not fire again"
+    office.pass_time(3600)
+    assert office.tick_all() == 1, "the next one keeps its time"
+
+
+def test_press_on_a_page_from_before_an_escalation_or_another_cycle_is_refused(office: Office) -> None:
+    """I8: accepted only if cycle and level are still those that were seen."""
+    ticket = office.receive("Q-1")
+    office.pass_time(3600)
+    office.tick_all()
+    for seen in ((1, 0), (2, 1)):
+        with pytest.raises(EscalatedSince):
+            office.casework.hurry(ticket, KARTIKA, "mendesak", kind=Kind.ACKNOWLEDGE, seen=seen)
+    assert len(office.rows("escalations")) == 1
+    office.casework.hurry(ticket, KARTIKA, "mendesak", kind=Kind.ACKNOWLEDGE, seen=(1, 1))
+    assert [row["level"] for row in office.rows("escalations")] == [1, 2]
+
+
+def test_acknowledged_report_is_not_sent_up(office: Office) -> None:
+    ticket = office.receive("Q-1")
+    office.casework.acknowledge(ticket, ANI)
+    with pytest.raises(NothingToHurry):
+        office.casework.hurry(ticket, KARTIKA, "mendesak", kind=Kind.ACKNOWLEDGE)
+    with pytest.raises(NothingOwed):
+        office.casework.hurry(ticket, KARTIKA, "mendesak", kind=Kind.DECISION)
+    assert office.rows("escalations") == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Policy, plan
-from bridge.reports.escalation import Desk, fire
+from bridge.reports.escalation import Desk, NothingToHurry, fire, hurry
 from bridge.reports.people import Person
 from bridge.reports.report import Changes, Delivery, Escalation, Purpose, Report
 from bridge.reports.rulebook import Rulebook, UnknownVersion
@@ -383,3 +383,42 @@ def test_everybody_on_the_ladder_hears_of_a_report_nobody_touches() -> None:
 
 def test_warning_deed_is_the_only_one_without_a_rung() -> None:
     assert [step.deed for step in LADDER.steps if step.level == 0] == [Deed.WARN]
+
+
+# --- a person sends it up -------------------------------------------------------------------------------------------
+
+
+def hurried(clock: Obligation, policy: Policy = LADDER, now: datetime = MONDAY + timedelta(hours=1)) -> Changes:
+    """What it changes that Sekar sends the report up at eleven on Monday."""
+    book = a_rulebook(policy)
+    return hurry(clock, [], a_report(), book, a_desk(*EVERYBODY), "person:sekar", now=now, reason="mendesak")
+
+
+def test_hurried_report_reaches_the_next_rung_now_and_the_later_ones_keep_their_time() -> None:
+    """I8."""
+    now = MONDAY + timedelta(hours=1)
+    changes = hurried(a_clock(LADDER))
+    assert [(line.step, line.level, line.did, line.remark) for line in changes.escalations] == [
+        (1, 0, "warn", "hurried"),
+        (2, 1, "both", "hurried"),
+    ]
+    assert {(line.due_at, line.fired_at, line.lateness_s) for line in changes.escalations} == {(now, now, 0.0)}
+    assert [notice.recipient for notice in notices(changes)] == ["budi"]
+    assert clock_of(changes).next_due == MONDAY + timedelta(hours=5)
+    assert [line.event for line in changes.history] == ["reassigned", "hurried"]
+    assert changes.history[1].data == {"kind": Kind.ACKNOWLEDGE, "level": 1, "reason": "mendesak"}
+    assert changes.reports[REPORT_ID].sequence == 2
+
+
+@pytest.mark.parametrize(
+    ("clock", "policy", "why"),
+    [
+        (replace(a_clock(LADDER), state=ClockState.PAUSED, next_due=None), LADDER, "paused"),
+        (replace(a_clock(LADDER), state=ClockState.MET, next_due=None), LADDER, "met"),
+        (replace(a_clock(LADDER), step=7, level=6, next_due=None), LADDER, "everybody"),
+        (replace(a_clock(COMPLETION), step=1), COMPLETION, "closes"),
+    ],
+)
+def test_what_cannot_be_hurried_is_refused_with_the_reason(clock: Obligation, policy: Policy, why: str) -> None:
+    with pytest.raises(NothingToHurry, match=why):
+        hurried(clock, policy)

@@ -40,6 +40,7 @@ MAY = {
     ("POST", "/desk/reports/<ticket>/moves/<move>"): MOVERS,
     ("POST", "/desk/reports/<ticket>/met/<kind>"): MOVERS,
     ("POST", "/desk/reports/<ticket>/assign"): MOVERS - {Role.OFFICER},
+    ("POST", "/desk/reports/<ticket>/escalate"): MOVERS,
     ("POST", "/desk/reports/<ticket>/merge"): MOVERS - {Role.OFFICER},
     ("POST", "/desk/reports/<ticket>/transfer"): MOVERS - {Role.OFFICER},
     ("GET", "/api/v1/reports"): EVERYBODY,

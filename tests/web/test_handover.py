@@ -38,3 +38,13 @@ def test_transferred_report_is_with_the_other_office(office: Office) -> None:
     assert office.report(ticket).office == there
     assert visitor.post(f"/desk/reports/{ticket}/transfer", office=there, reason="domisili").status_code == 409
     assert visitor.post(f"/desk/reports/{ticket}/transfer", office="moon", reason="domisili").status_code == 409
+
+
+def test_report_is_sent_up_with_the_button_of_the_page_it_was_seen_on(office: Office) -> None:
+    ticket, visitor = office.new_report(), office.inside(SECRETARIAT)
+    assert "Naikkan sekarang" in visitor.get(f"/desk/reports/{ticket}").text
+    form = {"kind": "acknowledge", "cycle": "1", "step": "0", "reason": "mendesak"}
+    assert visitor.post(f"/desk/reports/{ticket}/escalate", **form).status_code == 302
+    assert visitor.post(f"/desk/reports/{ticket}/escalate", **form).status_code == 409
+    assert visitor.post(f"/desk/reports/{ticket}/escalate", **{**form, "step": "x"}).status_code == 400
+    assert "Dinaikkan lebih awal" in visitor.get(f"/desk/reports/{ticket}").text
