@@ -386,6 +386,8 @@ def i32_running_clocks_keep_their_start(before: Facts, after: Facts) -> Iterator
     """I32 Reassign keeps the clock: no reset by ping-pong."""
     for key, clock in before.clocks.items():
         now = after.clocks[key]
+        if len(after.happened(key[0], "took_over")) > len(before.happened(key[0], "took_over")):
+            continue  # a merge: the earlier deadline may have the later start
         same = all(now[name] == clock[name] for name in ("cycle", "earlier_steps"))
         if same and clock["state"] not in ENDED and now["started_at"] > clock["started_at"]:
             yield f"{_name(clock)} started at {clock['started_at']}, and now at {now['started_at']}"

@@ -26,7 +26,7 @@ def test_whatever_happens_every_invariant_holds_and_the_model_agrees(
         OnThisDatabase,
         settings=settings(
             max_examples=EXAMPLES,
-            stateful_step_count=40,
+            stateful_step_count=50,
             deadline=None,
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
