@@ -160,6 +160,16 @@ class Machine(RuleBasedStateMachine):
             self.go_on(number, choice)
             self.every_invariant_holds()
 
+    @rule(number=which, times=st.integers(1, 2), seconds=st.sampled_from([1800, 3600]))
+    def citizen_is_asked_and_is_slow(self, number: int, times: int, seconds: int) -> None:
+        """Asked, reminded, answers; and perhaps once more in the same cycle."""
+        report = self._report(number)
+        for move in (Move.ACKNOWLEDGE, *(Move.ASK_COMPLETION, Move.RESUME) * times):
+            if report.allows(move):
+                self._move(number, move)
+                self.every_invariant_holds()
+                self.time_passes_and_the_engine_works(seconds, 1)
+
     def _allowed(self, number: int, choice: int) -> Move:
         allowed = [move for move in BY_OFFICE if self._report(number).allows(move)]
         return allowed[choice % len(allowed)]
@@ -320,19 +330,19 @@ class Machine(RuleBasedStateMachine):
         """What is in the outbox goes to the queue."""
         RelayOutbox(self.database, self.queue).relay()
 
-    @rule()
-    def relay_that_dies_between_commit_and_publish_or_after_it(self) -> None:
-        """The queue has the messages, the outbox too: all come a second time."""
+    @rule(when=st.sampled_from(["before", "after"]))
+    def relay_that_dies_between_commit_and_publish_or_after_it(self, when: str) -> None:
+        """The queue has none of the messages, or all: they must still be in the outbox, and come (again)."""
 
         def die() -> None:
             raise Killed
 
-        self.queue.afterwards = die
+        setattr(self.queue, when, die)
         try:
             RelayOutbox(self.database, self.queue).relay()
         except Killed:
             self.crashes += 1
-        self.queue.afterwards = lambda: None
+        self.queue.before = self.queue.after = lambda: None
 
     @precondition(lambda self: self.queue.taken)
     @rule(number=st.integers(0, 200))

@@ -10,7 +10,7 @@ from tests.invariants.machine import Machine
 from tests.storage.conftest import Databases
 
 #: Runs on each database; more with JEMBATAN_EXAMPLES, for a night.
-EXAMPLES = int(os.environ.get("JEMBATAN_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("JEMBATAN_EXAMPLES", "15"))
 
 
 def test_whatever_happens_every_invariant_holds_and_the_model_agrees(
@@ -26,8 +26,9 @@ def test_whatever_happens_every_invariant_holds_and_the_model_agrees(
         OnThisDatabase,
         settings=settings(
             max_examples=EXAMPLES,
-            stateful_step_count=50,
+            stateful_step_count=40,
             deadline=None,
+            # Not made smaller: that takes minutes of a real database; the run that failed is kept and comes first again.
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),

@@ -123,12 +123,14 @@ class Queue:
     def __init__(self) -> None:
         self.taken: list[Message] = []
         self.healthy = True
-        self.afterwards: Callable[[], None] = lambda: None
+        self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[], None] = lambda: None
 
     def publish(self, messages: Sequence[Message], *, timeout_s: float = 5.0) -> None:
         """Take them all; they are here, whatever becomes of who sent them."""
+        self.before()
         self.taken += messages
-        self.afterwards()
+        self.after()
 
     def close(self) -> None:
         """Nothing to close."""
