@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 NUMBERS = set(range(1, 41))
 #: Invariants nothing shows yet. It only ever shrinks: one that has a test leaves it in the same change.
-OPEN: set[int] = {25, 26, 27, 28}
+OPEN: set[int] = set()
 
 _ROW = re.compile(r"^\| I(?P<number>\d+) \| (?P<promise>[^|]+) \| (?P<tests>[^|]*) \|$", re.MULTILINE)
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")

@@ -24,7 +24,7 @@ Rows = Mapping[str, Sequence[Row]]
 TOLD_OF_CLOCKS = ("warning", "escalation", "digest")
 ENDED = ("met", "cancelled")
 #: Lines of history that give clocks other times than those they were started with.
-MOVED = ("took_over", "transferred", "recomputed")
+MOVED = ("took_over", "transferred", "due_moved")
 
 
 @dataclass(frozen=True)
