@@ -89,7 +89,7 @@ def _round(database: Database, count: int, number: int) -> dict[str, Any]:
     rules.prepare()
     work, change = Recomputing(database, rules), CalendarChange(rules.book)
     began = time.monotonic()
-    shown = work.preview(change)
+    shown = work.preview(change, most=50)
     preview_s = time.monotonic() - began
     apply_s, waits = _while_acknowledging(
         database.url,

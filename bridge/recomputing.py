@@ -1,8 +1,10 @@
 """Today's calendars and policies for clocks that run already: shown first, then applied a batch at a time."""
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -18,7 +20,7 @@ log = structlog.get_logger()
 
 #: What one batch may take, in seconds: who acknowledges meanwhile waits for no more than one.
 BATCH_S = 0.04
-SMALLEST_BATCH, LARGEST_BATCH = 20, 400
+SMALLEST_BATCH, LARGEST_BATCH = 50, 250
 #: How often reports somebody holds are tried again, and how long before giving up, in seconds.
 AGAIN_S, GIVE_UP_S = 0.1, 60.0
 
@@ -33,7 +35,7 @@ class StillHeld(Exception):
 
 @dataclass(frozen=True)
 class Preview:
-    """What applying a change would do: the counts, and each clock that moves with its report's ticket."""
+    """What applying a change would do: the counts, and the clocks that move with their tickets, overdue ones first."""
 
     targets: dict[str, str]
     counts: Counts
@@ -59,9 +61,9 @@ class Recomputing:
         self._database = database
         self._rules = rules
 
-    def preview(self, change: Change) -> Preview:
-        """Return what applying would do now; nothing is changed."""
-        return self._rules.deciding(lambda: self._preview(change))
+    def preview(self, change: Change, *, most: int = sys.maxsize) -> Preview:
+        """Return what applying would do now, at most so many moves in full; nothing is changed."""
+        return self._rules.deciding(lambda: self._preview(change, most))
 
     def apply(
         self, change: Change, *, reason: str, actor: Actor, progress: Callable[[int, int], None] | None = None
@@ -89,32 +91,23 @@ class Recomputing:
         log.info("applied", what=change.what, targets=work.targets, by=actor.name, **vars(work.counts))
         return work.counts
 
-    def _preview(self, change: Change) -> Preview:
+    def _preview(self, change: Change, most: int) -> Preview:
         counts = Counts()
-        found: list[tuple[str, Moved]] = []
+        moves: list[tuple[str, Moved]] = []
         with self._database.read() as connection:
             now = self._database.now(connection)
             concerned = stored.concerned(stored.standings(connection), change)
             if concerned:
-                for clock in stored.open_clocks(connection, concerned):
-                    moved, _ = move(clock.obligation, clock.standing, change, fired_at=clock.fired_at, now=now)
-                    found.append((clock.ticket, moved))
-        counts.add(moved for _, moved in found)
-        moves = [(ticket, moved) for ticket, moved in found if moved.moves]
-        return Preview(_targets(change, concerned), counts, moves)
+                counts.add(_shown(stored.open_clocks(connection, concerned), connection, change, now, moves, most))
+        moves.sort(key=lambda one: (not one[1].overdue, one[1].after.deadline_at))
+        return Preview(_targets(change, concerned), counts, moves[:most])
 
     def _apply_all(self, work: _Work, progress: Callable[[int, int], None]) -> None:
         left = found = self._left(work)
         give_up_at = time.monotonic() + GIVE_UP_S
         while left:
-            tried, size = 0, SMALLEST_BATCH
-            while tried < len(left):
-                began = time.monotonic()
-                batch = left[tried : tried + size]
-                self._rules.deciding(partial(self._batch, work, batch))
-                tried += len(batch)
-                progress(len(found) - len(left) + tried, len(found))
-                size = self._next_size(size, time.monotonic() - began)
+            moved_before = len(found) - len(left)
+            self._go_through(work, left, lambda tried: progress(moved_before + tried, len(found)))  # noqa: B023
             # Not those a worker with older files starts meanwhile: that would be a race without an end.
             known, before = set(left), len(left)
             left = [report_id for report_id in self._left(work) if report_id in known]
@@ -125,6 +118,17 @@ class Recomputing:
             if left:
                 time.sleep(AGAIN_S)
 
+    def _go_through(self, work: _Work, ids: Sequence[str], progress: Callable[[int], None]) -> None:
+        """Move the clocks of these reports, in batches that take neither long nor are worth little."""
+        tried, size = 0, SMALLEST_BATCH
+        while tried < len(ids):
+            began = time.monotonic()
+            batch = ids[tried : tried + size]
+            work.counts.include(self._rules.deciding(partial(self._batch, work, batch)))
+            tried += len(batch)
+            progress(tried)
+            size = self._next_size(size, time.monotonic() - began)
+
     def _left(self, work: _Work) -> list[str]:
         """Return the reports with a clock that is still concerned."""
         with self._database.read() as connection:
@@ -134,11 +138,11 @@ class Recomputing:
     def _next_size(self, size: int, took_s: float) -> int:
         if self._database.is_sqlite:
             time.sleep(min(took_s, BATCH_S))  # one writer at a time: the others want their turn
-        fitting = size * min(2.0, BATCH_S / max(took_s, 0.001))
+        fitting = size * min(1.25, BATCH_S / max(took_s, 0.001))
         return max(SMALLEST_BATCH, min(int(fitting), LARGEST_BATCH))
 
-    def _batch(self, work: _Work, ids: Sequence[str]) -> None:
-        """Move the clocks of those reports nobody holds."""
+    def _batch(self, work: _Work, ids: Sequence[str]) -> Counts:
+        """Move the clocks of those reports nobody holds, in one transaction."""
         counts = Counts()
         with self._database.write() as connection:
             clocks = stored.lock_free(self._database, connection, ids)
@@ -146,9 +150,7 @@ class Recomputing:
             self._check_superseded(connection, work)
             now = self._database.now(connection)
             decided = [
-                move(clock.obligation, clock.standing, work.change, fired_at=clock.fired_at, now=now)
-                for clock in clocks
-                if work.change.targets(clock.standing)
+                _moved(connection, clock, work.change, now) for clock in clocks if work.change.targets(clock.standing)
             ]
             moves = [moved for moved, _ in decided]
             policies: dict[str, Policy] = {policy.version: policy for _, policy in decided}
@@ -157,12 +159,33 @@ class Recomputing:
             stored.write_moves(self._database, connection, moves, reason=work.reason, actor=work.actor.name, now=now)
             counts.add(moves)
         self._rules.book.policy_versions.update({policy.version: policy for policy in new})
-        work.counts.include(counts)
+        return counts
 
     def _check_superseded(self, connection: Connection, work: _Work) -> None:
         for later in stored.begun_later(connection, work.number, work.change.what):
             if any(later["versions"].get(name, version) != version for name, version in work.targets.items()):
                 raise Superseded(f"{later['actor']} applies another version since: {later['reason']}")
+
+
+def _shown(
+    clocks: Iterable[stored.OpenClock],
+    connection: Connection,
+    change: Change,
+    now: datetime,
+    moves: list[tuple[str, Moved]],
+    most: int,
+) -> Iterator[Moved]:
+    """Yield what becomes of each clock, one by one; into `moves` go so many that move, and all that become overdue."""
+    for clock in clocks:
+        moved, _ = _moved(connection, clock, change, now)
+        if moved.moves and (moved.overdue or len(moves) < most):
+            moves.append((clock.ticket, moved))
+        yield moved
+
+
+def _moved(connection: Connection, clock: stored.OpenClock, change: Change, now: datetime) -> tuple[Moved, Policy]:
+    fired_at = partial(stored.fired_at, connection, clock.obligation)
+    return move(clock.obligation, clock.standing, change, fired_at=fired_at, now=now)
 
 
 def _targets(change: Change, concerned: Sequence[Standing]) -> dict[str, str]:

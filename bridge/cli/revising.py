@@ -22,7 +22,7 @@ PATIENCE_S = 2.0
 
 def show_preview(service: Service, change: Change, *, as_json: bool, most: int) -> None:
     """Print what applying the change would do: counts first."""
-    found = Recomputing(service.database, service.rules).preview(change)
+    found = Recomputing(service.database, service.rules).preview(change, most=sys.maxsize if as_json else most)
     rows = [_row(ticket, moved) for ticket, moved in found.moves]
     if as_json:
         show_json({"targets": found.targets, "counts": asdict(found.counts), "moves": rows})
@@ -31,9 +31,9 @@ def show_preview(service: Service, change: Change, *, as_json: bool, most: int) 
     for name, version in found.targets.items():
         click.echo(f"  {name} takes {version}")
     if rows:
-        show_table(rows[:most], ("ticket", "kind", "deadline_was", "deadline_now", "next_was", "next_now", "overdue"))
-    if len(rows) > most:
-        click.echo(f"… and {len(rows) - most:,} more; --json lists all.")
+        show_table(rows, ("ticket", "kind", "deadline_was", "deadline_now", "next_was", "next_now", "overdue"))
+    if found.counts.clocks > len(rows):
+        click.echo(f"… and {found.counts.clocks - len(rows):,} more; --json lists all.")
 
 
 def apply(service: Service, change: Change, reason: str) -> None:

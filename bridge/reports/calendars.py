@@ -125,6 +125,13 @@ class WorkingCalendar:
         first, last = self.local(start).date(), self.local(end).date()
         return sorted((day, why) for day, why in self.days_off.items() if first <= day <= last)
 
+    def same_until(self, other: "WorkingCalendar") -> datetime | None:
+        """Return the instant from which the two may differ; None when they never do."""
+        if (self.zone, self.week, self.periods) != (other.zone, other.week, other.periods):
+            return datetime.min.replace(tzinfo=UTC)
+        first = min(self.days_off.keys() ^ other.days_off.keys(), default=None)
+        return self.instant(first, 0) if first else None
+
     def _day(self, at: datetime) -> int:
         return self.local(at).toordinal()
 

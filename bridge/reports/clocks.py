@@ -260,7 +260,7 @@ def due_at(obligation: Obligation, span: Span, calendar: WorkingCalendar, days: 
     """
     paused_s = 0.0
     due = _due(obligation.started_at, span, paused_s, calendar, days)
-    for since, until in _standstills(obligation):
+    for since, until in _standstills(obligation) if obligation.pauses else ():
         if since >= due:
             break
         on_the_wall = span.unit is Unit.WALL_SECONDS

@@ -5,9 +5,9 @@ Nothing here happens by itself: a clock keeps the versions it was started with u
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from bridge.reports.calendars import WorkingCalendar
@@ -16,6 +16,7 @@ from bridge.reports.rulebook import Rulebook
 
 #: Between today's policy and the mark of the steps that fired before it was applied, in the name of a version.
 _AFTER = "+"
+_EVER, _NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Standing(NamedTuple):
@@ -32,13 +33,15 @@ class Standing(NamedTuple):
 class Revised:
     """A clock under today's rules, and the policy it now keeps.
 
-    `last` is the step of the new ladder that stands where the last fired one did; None when there is none.
+    `last` is the step of the new ladder that stands where the last fired one did; None when there is none. What was due
+    before `parts_at` is due then by the old and the new rules.
     """
 
     obligation: Obligation
     policy: Policy
     calendar: WorkingCalendar
-    last: Step | None
+    last: Step | None = None
+    parts_at: datetime = _EVER
 
 
 class Change(Protocol):
@@ -70,6 +73,7 @@ class CalendarChange:
     book: Rulebook
     name: str = ""
     what: str = "calendar"
+    _parting: dict[tuple[str, str], datetime] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def targets(self, standing: Standing) -> tuple[str, str] | None:
         """Return the name and version of the office's calendar; None too for an office that is no more."""
@@ -81,10 +85,21 @@ class CalendarChange:
 
     def revised(self, obligation: Obligation, standing: Standing) -> Revised:
         """Return the clock with its times in today's calendar."""
-        policy, _ = self.book.frozen(obligation)
+        policy, held = self.book.frozen(obligation)
         calendar = self.book.calendar_for(standing.office)
+        until = self._same_until(held, calendar)
+        if max(obligation.next_due or obligation.deadline_at, obligation.deadline_at) <= until:
+            # The calendars part only later: computing afresh could but give the same (I23).
+            same = Obligation(**{**vars(obligation), "calendar_version": calendar.version})
+            return Revised(same, policy, calendar, parts_at=until)
         last = policy.steps[obligation.step - 1] if obligation.step else None
-        return Revised(timed(obligation, policy, calendar), policy, calendar, last)
+        return Revised(timed(obligation, policy, calendar), policy, calendar, last, until)
+
+    def _same_until(self, held: WorkingCalendar, today: WorkingCalendar) -> datetime:
+        key = (held.version, today.version)
+        if key not in self._parting:
+            self._parting[key] = today.same_until(held) or _NEVER
+        return self._parting[key]
 
 
 @dataclass(frozen=True)
@@ -191,14 +206,19 @@ class Moved:
 
 
 def move(
-    obligation: Obligation, standing: Standing, change: Change, *, fired_at: datetime | None, now: datetime
+    obligation: Obligation,
+    standing: Standing,
+    change: Change,
+    *,
+    fired_at: Callable[[], datetime | None],
+    now: datetime,
 ) -> tuple[Moved, Policy]:
     """Return what the change does to a clock that is concerned, and the policy it then keeps.
 
     Fired steps stay fired. When the next due time changes, `moved_at` says so to whoever fires it.
 
     Args:
-        fired_at: When the last fired step of this cycle fired; None when none did.
+        fired_at: Returns when the last fired step of this cycle fired; asked only if it matters.
 
     Raises:
         UnknownVersion: the policy or calendar the clock holds is not loaded.
@@ -206,7 +226,7 @@ def move(
     revised = change.revised(obligation, standing)
     after = revised.obligation
     if after.next_due != obligation.next_due:
-        after = replace(after, moved_at=now)
+        after = Obligation(**{**vars(after), "moved_at": now})
     moved = Moved(
         obligation,
         after,
@@ -214,21 +234,23 @@ def move(
         at_once=after.next_due is not None
         and after.next_due <= now
         and (obligation.next_due is None or now < obligation.next_due),
-        premature_by_s=_premature_by(obligation, revised, change, fired_at) if fired_at else None,
+        premature_by_s=_premature_by(obligation, revised, change, fired_at) if revised.parts_at <= now else None,
     )
     return moved, revised.policy
 
 
-def _premature_by(obligation: Obligation, revised: Revised, change: Change, fired_at: datetime) -> float | None:
+def _premature_by(
+    obligation: Obligation, revised: Revised, change: Change, fired_at: Callable[[], datetime | None]
+) -> float | None:
     if revised.last is None:
-        return None
-    due = due_at(obligation, revised.last.at, revised.calendar, revised.policy.days)
-    if due <= fired_at:
         return None
     held, calendar = change.book.frozen(obligation)
     was = due_at(obligation, held.steps[obligation.step - 1].at, calendar, held.days)
+    due = due_at(obligation, revised.last.at, revised.calendar, revised.policy.days)
+    if due <= was or (fired := fired_at()) is None or due <= fired:
+        return None
     # A step that came early because nobody stood on the one before is early by that, not by the change.
-    return (due - max(was, fired_at)).total_seconds() if due > was else None
+    return (due - max(was, fired)).total_seconds()
 
 
 @dataclass

@@ -67,12 +67,11 @@ _STATES = {state.value: state for state in ClockState}
 
 @dataclass(frozen=True)
 class OpenClock:
-    """A running or paused clock with what deciding on it needs: `fired_at` is when its last fired step did."""
+    """A running or paused clock with what deciding on it needs."""
 
     ticket: str
     standing: Standing
     obligation: Obligation
-    fired_at: datetime | None
 
 
 def standings(connection: Connection) -> dict[Standing, int]:
@@ -95,7 +94,7 @@ def open_clocks(connection: Connection, concerned: Collection[Standing]) -> Iter
     wanted = set(concerned)
     rows = connection.execute(_CLOCKS.where(_OPEN).execution_options(yield_per=_AT_ONCE))
     for part in rows.partitions():
-        yield from (clock for clock in _clocks(connection, part) if clock.standing in wanted)
+        yield from (clock for clock in map(_clock, part) if clock.standing in wanted)
 
 
 def lock_free(database: Database, connection: Connection, ids: Sequence[str]) -> list[OpenClock]:
@@ -104,7 +103,16 @@ def lock_free(database: Database, connection: Connection, ids: Sequence[str]) ->
     free = connection.execute(database.for_update(held, skip_locked=True)).scalars().all()
     statement = _CLOCKS.where(_OPEN, obligations.c.report_id.in_(free))
     statement = statement.order_by(obligations.c.report_id, obligations.c.kind)
-    return _clocks(connection, connection.execute(database.for_update(statement, skip_locked=True)).all())
+    return [_clock(row) for row in connection.execute(database.for_update(statement, skip_locked=True))]
+
+
+def fired_at(connection: Connection, clock: Obligation) -> datetime | None:
+    """Return when the last fired step of the clock's cycle fired; None when none did."""
+    log = escalations.c
+    statement = sa.select(log.fired_at).where(
+        log.report_id == clock.report_id, log.kind == clock.kind, log.cycle == clock.cycle, log.step == clock.step
+    )
+    return connection.execute(statement).scalar()
 
 
 def write_moves(
@@ -159,25 +167,11 @@ def concerned(found: Iterable[Standing], change: Change) -> list[Standing]:
     return [standing for standing in found if change.targets(standing)]
 
 
-def _clocks(connection: Connection, rows: Sequence[Any]) -> list[OpenClock]:
-    fired_at = _fired_at(connection, {row.report_id for row in rows if row.step})
-    return [_clock(row, fired_at.get((row.report_id, row.kind, row.cycle, row.step))) for row in rows]
-
-
-def _fired_at(connection: Connection, ids: Collection[str]) -> dict[tuple[str, str, int, int], datetime]:
-    """Return when the steps of these reports fired, by report, kind, cycle and number."""
-    if not ids:
-        return {}
-    log = escalations.c
-    statement = sa.select(log.report_id, log.kind, log.cycle, log.step, log.fired_at).where(log.report_id.in_(ids))
-    return {(row[0], row[1], row[2], row[3]): row[4] for row in connection.execute(statement)}
-
-
 def _standing(row: Sequence[Any]) -> Standing:
     return Standing(row[0], row[1], _KINDS[row[2]], row[3], row[4])
 
 
-def _clock(row: Any, fired_at: datetime | None) -> OpenClock:
+def _clock(row: Any) -> OpenClock:
     standing = _standing(row)
     ticket, report_id, cycle, state, step, level, next_due, deadline_at, started_at, pauses, moved_at = row[5:]
     obligation = Obligation(
@@ -195,4 +189,4 @@ def _clock(row: Any, fired_at: datetime | None) -> OpenClock:
         standing.calendar_version,
         moved_at=moved_at,
     )
-    return OpenClock(ticket, standing, obligation, fired_at)
+    return OpenClock(ticket, standing, obligation)

@@ -58,13 +58,15 @@ def work_by(office: Office, book: Rulebook) -> Recomputing:
     return Recomputing(office.database, office.rules)
 
 
-def the_book(office: Office, *, days_off: int = 0, policies: dict[Kind, Policy] | None = None) -> Rulebook:
-    """The office's rulebook with working-time policies, and so many days off from tomorrow on."""
+def the_book(
+    office: Office, *, days_off: int = 0, first: int = 1, policies: dict[Kind, Policy] | None = None
+) -> Rulebook:
+    """The office's rulebook with working-time policies, and so many days off from the `first` after today on."""
     book = office.rules.book
     calendar = book.calendars["jakarta"]
     today = calendar.local(office.now()).date()
     plain = {day: why for day, why in calendar.days_off.items() if why != REASON}
-    extra: dict[date, str] = {today + timedelta(days=n): REASON for n in range(1, days_off + 1)}
+    extra: dict[date, str] = {today + timedelta(days=n): REASON for n in range(first, first + days_off)}
     changed = calendar_from("jakarta", definition_of(replace(calendar, days_off={**plain, **extra})))
     sets = {"default": {**book.policies["default"], **POLICIES, **(policies or {})}}
     return replace(book, calendars={"jakarta": changed}, policies=sets, policy_versions={}, calendar_versions={})
@@ -317,14 +319,17 @@ def test_deadline_moved_into_the_past_fires_once_and_is_marked(office: Office) -
 
 def test_step_that_has_fired_is_never_fired_again_by_a_later_due_time(office: Office) -> None:
     opened(office, 1)
+    office.set("obligations", {"started_at": office.now() - timedelta(days=10)})
     office.set("obligations", {"next_due": office.now() - timedelta(hours=1)}, kind="triage")
     assert office.tick_all() == 1
-    work, change = decree(office)
-    counts = applied(work, change)
+    work = work_by(office, the_book(office, days_off=16, first=-10))
+    counts = applied(work, CalendarChange(office.rules.book))
     assert counts.premature == 1
     assert office.tick_all() == 0
     (line,) = [line for line in moves(office) if line["data"]["kind"] == "triage"]
     assert line["data"]["premature_by_s"] > 0
+    (clock,) = office.rows("obligations", kind="triage")
+    assert (clock["step"], clock["level"], clock["next_due"]) == (1, 1, None)
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------

@@ -55,7 +55,8 @@ def standing(clock: Obligation) -> Standing:
 
 def moved(clock: Obligation, change: Change, **given: Any) -> Moved:
     """What the change does to the clock."""
-    found, _ = move(clock, standing(clock), change, **{"fired_at": None, "now": NOW, **given})
+    fired_at = given.pop("fired_at", None)
+    found, _ = move(clock, standing(clock), change, fired_at=lambda: fired_at, now=given.get("now", NOW))
     return found
 
 
@@ -161,7 +162,8 @@ def _clocks(draw: st.DrawFn) -> tuple[Obligation, Policy, set[date]]:
     policy = a_policy(Kind.DECISION, draw(_spans), (draw(_spans), "role:chair", "notify"))
     days_off = draw(st.sets(_days, max_size=4))
     start = draw(_starts)
-    since = start + timedelta(seconds=draw(st.integers(0, 5 * 86_400)))
+    # Not on the day of receipt: a span of days does not count it, but gives back what was paused on it.
+    since = start + timedelta(seconds=draw(st.integers(86_400, 6 * 86_400)))
     until = since + timedelta(seconds=draw(st.integers(0, 5 * 86_400)))
     pauses = (Pause(since, until, "person:ani", "KTP"),) if draw(st.booleans()) else ()
     clock = start_clock(REPORT_ID, policy, a_calendar(dict.fromkeys(days_off, "off")), cycle=1, now=start)
@@ -289,7 +291,7 @@ def test_policy_moves_deadline_and_next_step_and_the_level_stays() -> None:
 def test_policy_change_is_followed_by_the_next_one() -> None:
     second, third = ladder(("6 hours", 2, "role:chair")), ladder(("7 hours", 2, "role:chair"), version="acknowledge@3")
     clock = timed(a_clock(HELD, step=2, level=1), HELD, a_calendar())
-    once, policy = move(clock, standing(clock), PolicyChange(with_policy(second, HELD)), fired_at=None, now=NOW)
+    once, policy = move(clock, standing(clock), PolicyChange(with_policy(second, HELD)), fired_at=lambda: None, now=NOW)
     change = PolicyChange(with_policy(third, policy))
     assert change.targets(standing(once.after)) == ("default/acknowledge", "acknowledge@3")
     assert moved(once.after, change).after.next_due == MONDAY + timedelta(hours=7)
