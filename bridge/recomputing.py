@@ -88,6 +88,8 @@ class Recomputing:
             now = self._database.now(connection)
             work.number = stored.begin(connection, change.what, work.targets, reason=reason, actor=actor.name, now=now)
         self._apply_all(work, progress or _unseen)
+        with self._database.write() as connection:
+            stored.finish(connection, work.number)
         log.info("applied", what=change.what, targets=work.targets, by=actor.name, **vars(work.counts))
         return work.counts
 
@@ -145,6 +147,8 @@ class Recomputing:
         """Move the clocks of those reports nobody holds, in one transaction."""
         counts = Counts()
         with self._database.write() as connection:
+            # A batch that a power cut takes back is left over for the next apply, as if it had never been tried.
+            stored.need_not_be_on_disk(self._database, connection)
             clocks = stored.lock_free(self._database, connection, ids)
             # After the locks: whoever begins later than this look finds these clocks still to be moved.
             self._check_superseded(connection, work)

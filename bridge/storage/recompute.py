@@ -97,6 +97,17 @@ def open_clocks(connection: Connection, concerned: Collection[Standing]) -> Iter
         yield from (clock for clock in map(_clock, part) if clock.standing in wanted)
 
 
+def need_not_be_on_disk(database: Database, connection: Connection) -> None:
+    """Let this transaction's commit not wait for the disk: locks are released sooner; `finish` waits for them all."""
+    if not database.is_sqlite:
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+
+def finish(connection: Connection, number: int) -> None:
+    """Write something after all batches: when this commit is on disk, so are they."""
+    connection.execute(sa.update(revisions).where(revisions.c.id == number).values(at=revisions.c.at))
+
+
 def lock_free(database: Database, connection: Connection, ids: Sequence[str]) -> list[OpenClock]:
     """Lock those of the reports nobody holds, then those of their open clocks nobody holds; never waits."""
     held = sa.select(reports.c.report_id).where(reports.c.report_id.in_(ids)).order_by(reports.c.report_id)
