@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bridge.reports.clocks import ClockState
+from bridge.reports.clocks import ClockState, Kind
 from bridge.reports.intake import CityEvent, Effect, EventType, existing_report, new_report
-from bridge.reports.report import Changes, Report
+from bridge.reports.report import Changes, Delivery, Purpose, Report
 from bridge.reports.routing import NoRule, Rule
 from bridge.reports.states import Move, Outcome, Status
 from tests.unit.given import (
@@ -23,6 +23,7 @@ from tests.unit.given import (
     a_case,
     a_desk,
     a_person,
+    a_policy,
     a_rulebook,
     absent,
     an_event,
@@ -133,6 +134,111 @@ def test_first_submission_is_routed_assigned_timed_and_told() -> None:
         ("notice", "new_report", "budi"),
     ]
     assert [line.event for line in changes.history] == ["received", "routed"]
+
+
+def test_submission_is_written_down_whole() -> None:
+    attachment = {"url": "https://qlue.example/1.jpg", "media_type": "image/jpeg"}
+    sent = replace(
+        an_event(
+            SUBMITTED,
+            1,
+            webhook_id="msg_1",
+            language="en",
+            reporter={"name": "Siti"},
+            business={"name": "PT Maju"},
+            location={"area": "31.74.05"},
+            attachments=[attachment],
+            amount_idr=12_500_000,
+            reported_at=MONDAY - timedelta(days=1),
+        ),
+        received_at=MONDAY + timedelta(hours=2),
+    )
+    book = a_rulebook()
+    slow = a_policy(Kind.ACKNOWLEDGE, "9 working hours", version="slow@1")
+    book = replace(
+        book,
+        rules=(Rule("all", OFFICE, policy="patient"),),
+        policies={**book.policies, "patient": {Kind.ACKNOWLEDGE: slow}},
+        told_back=frozenset(),
+    )
+    changes = new_report(sent, [], book, a_desk(), now=LATER)
+    assert changes.new_reports == [
+        Report(
+            report_id=REPORT_ID,
+            ticket="K7Q2-9XWM-4T8R",
+            source="qlue",
+            external_id="QL-88121",
+            status=Status.RECEIVED,
+            cycle=1,
+            office=OFFICE,
+            policy="patient",
+            title="Motor ditarik leasing",
+            description="Ditarik di jalan.",
+            category="PEMBIAYAAN",
+            language="en",
+            reporter={"name": "Siti"},
+            business={"name": "PT Maju"},
+            location={"area": "31.74.05"},
+            attachments=(attachment,),
+            amount_idr=12_500_000,
+            reported_at=MONDAY - timedelta(days=1),
+            received_at=MONDAY + timedelta(hours=2),
+            event_at=MONDAY + timedelta(hours=1),
+            routing=("all: taken, since it takes everything",),
+            assignee="ani",
+        )
+    ]
+    assert [(clock.report_id, clock.policy_version) for clock in changes.new_obligations] == [
+        (REPORT_ID, "slow@1"),
+        (REPORT_ID, "triage@1"),
+    ]
+    received, routed = changes.history
+    assert (received.actor, received.at, received.data["webhook_id"]) == ("source:qlue", LATER, "msg_1")
+    assert (routed.actor, routed.at, routed.data) == ("system", LATER, {"office": OFFICE, "to": "ani"})
+    assert [delivery.created_at for delivery in changes.deliveries] == [LATER]
+
+
+@pytest.mark.parametrize(("kind", "effect"), [(AMENDED, "amended"), (WITHDRAWN, "withdrawn")])
+def test_notice_of_what_the_citizen_did_is_written_down_whole(kind: EventType, effect: str) -> None:
+    case = a_case()
+    case.report = replace(case.report, cycle=2)
+    event = replace(an_event(kind, 9, webhook_id="msg_2", **({"title": "Baru"} if kind is AMENDED else {})))
+    changes, _ = existing_report(event, case.report, [], case.rulebook, now=LATER)
+    assert [d for d in changes.deliveries if d.purpose is Purpose.NOTICE] == [
+        Delivery(
+            report_id=REPORT_ID,
+            ticket="K7Q2-9XWM-4T8R",
+            cycle=2,
+            purpose=Purpose.NOTICE,
+            event=effect,
+            channel="email",
+            recipient="ani",
+            dedupe_key=f"notice/{REPORT_ID}/{effect}/qlue/msg_2",
+            created_at=LATER,
+        )
+    ]
+    assert [(line.actor, line.at) for line in changes.history] == [("source:qlue", LATER)]
+
+
+@pytest.mark.parametrize("kind", [AMENDED, WITHDRAWN])
+def test_late_event_is_noted_with_its_name_and_its_actor(kind: EventType) -> None:
+    case = a_case(Status.CLOSED)
+    event = an_event(kind, 9, webhook_id="msg_2", **({"title": "Baru"} if kind is AMENDED else {}))
+    changes, _ = existing_report(event, case.report, list(case.clocks.values()), case.rulebook, now=LATER)
+    (line,) = changes.history
+    assert (line.event, line.actor, line.at) == ("late_event", "source:qlue", LATER)
+    assert line.data == {"type": kind, "webhook_id": "msg_2"}
+
+
+def test_amendment_of_the_same_moment_as_the_last_one_is_applied() -> None:
+    _, effect = existing(an_event(AMENDED, 0, title="Baru"), a_case())
+    assert effect is Effect.AMENDED
+
+
+def test_withdrawal_of_the_moment_of_the_reopening_belongs_to_the_new_cycle() -> None:
+    case = a_case(Status.CLOSED)
+    case.do(Move.REOPEN, hours=4)
+    assert existing(an_event(WITHDRAWN, 4), case)[1] is Effect.WITHDRAWN
 
 
 def test_submission_with_the_least_there_can_be_gets_defaults() -> None:
