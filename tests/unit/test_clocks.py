@@ -27,6 +27,7 @@ from bridge.reports.clocks import (
     start_clock,
     timed,
 )
+from bridge.reports.daycounts import DayCount
 from tests.unit.given import ACKNOWLEDGE, COMPLETION, MONDAY, REPORT_ID, TRIAGE, a_calendar, a_clock, a_policy
 
 CALENDAR = a_calendar()
@@ -93,6 +94,22 @@ def test_source_of_a_policy_is_read_back_and_one_stored_without_is_empty() -> No
     assert Policy.from_definition(policy.version, definition) == policy
     del definition["source"]
     assert Policy.from_definition(policy.version, definition).source == ""
+
+
+def test_what_is_as_usual_is_not_part_of_a_policy_so_that_its_version_stays() -> None:
+    assert a_policy(Kind.TRIAGE, "5 working days", ("5 working days", "role:chair", "notify")).definition() == {
+        "kind": "triage",
+        "span": "5 working days",
+        "source": "",
+        "steps": [{"at": "5 working days", "level": 1, "to": "role:chair", "do": "notify"}],
+    }
+
+
+def test_steps_to_come_are_counted_by_the_days_rule_of_their_clock() -> None:
+    policy = replace(TRIAGE, days=DayCount(from_same_day=True))
+    clock = start_clock(REPORT_ID, policy, CALENDAR, cycle=1, now=MONDAY)
+    assert [due for _, due in plan(clock, policy, CALENDAR)] == [clock.next_due]
+    assert clock.next_due != a_clock(TRIAGE).next_due
 
 
 def test_longest_span_is_the_longest_number_of_days() -> None:

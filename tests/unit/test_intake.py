@@ -230,6 +230,30 @@ def test_late_event_is_noted_with_its_name_and_its_actor(kind: EventType) -> Non
     assert line.data == {"type": kind, "webhook_id": "msg_2"}
 
 
+def test_attachments_that_are_added_are_kept_as_those_that_came_first() -> None:
+    attachment = {"url": "https://qlue.example/1.jpg", "media_type": "image/jpeg"}
+    changes, _ = existing(an_event(AMENDED, 1, attachments=[attachment]), a_case())
+    assert changes.reports[REPORT_ID].attachments == (attachment,)
+
+
+def test_amendment_that_waited_and_changes_nothing_leaves_the_report_as_it_is() -> None:
+    waiting = [an_event(AMENDED, 1, title="Motor ditarik leasing")]
+    (report,) = new_report(an_event(SUBMITTED), waiting, a_rulebook(), a_desk(), now=MONDAY).new_reports
+    assert report.title == "Motor ditarik leasing"
+
+
+def test_withdrawal_counts_whatever_the_citizens_own_clock_says_unless_the_report_was_reopened() -> None:
+    assert existing(an_event(WITHDRAWN, -1), a_case())[1] is Effect.WITHDRAWN
+
+
+def test_withdrawal_after_the_reopening_counts_though_another_clock_was_started_later() -> None:
+    case = a_case(Status.CLOSED)
+    case.do(Move.REOPEN, hours=4)
+    case.do(Move.ACKNOWLEDGE, hours=5)
+    case.do(Move.ASK_COMPLETION, hours=8)
+    assert existing(an_event(WITHDRAWN, 6), case)[1] is Effect.WITHDRAWN
+
+
 def test_amendment_of_the_same_moment_as_the_last_one_is_applied() -> None:
     _, effect = existing(an_event(AMENDED, 0, title="Baru"), a_case())
     assert effect is Effect.AMENDED

@@ -80,11 +80,16 @@ def why(event: str, *, clock: ClockState | None = ClockState.RUNNING, **report: 
 EVENTS = ["new_report", "warning", "escalation", "withdrawn", "amended"]
 GONE = [
     ("met", {"clock": ClockState.MET}, "new_report warning escalation", "acknowledge: met meanwhile by person:budi"),
-    ("cancelled", {"clock": ClockState.CANCELLED}, "new_report warning escalation", "cancelled meanwhile"),
-    ("closed", {"status": Status.CLOSED}, "new_report warning escalation", "closed meanwhile"),
-    ("reopened", {"cycle": 2}, " ".join(EVENTS), "reopened since"),
-    ("handed over", {"assignee": "budi"}, "new_report warning", "moved on to budi"),
-    ("taken away", {"assignee": None}, "new_report warning", "moved on to nobody"),
+    (
+        "cancelled",
+        {"clock": ClockState.CANCELLED},
+        "new_report warning escalation",
+        "acknowledge: cancelled meanwhile by person:budi",
+    ),
+    ("closed", {"status": Status.CLOSED}, "new_report warning escalation", "the report was closed meanwhile"),
+    ("reopened", {"cycle": 2}, " ".join(EVENTS), "the report was reopened since"),
+    ("handed over", {"assignee": "budi"}, "new_report warning", "the report has moved on to budi"),
+    ("taken away", {"assignee": None}, "new_report warning", "the report has moved on to nobody"),
     ("paused", {"clock": ClockState.PAUSED}, "", ""),
     ("no clock", {"clock": None}, "", ""),
     ("as it was", {}, "", ""),
@@ -98,7 +103,7 @@ def test_notice_whose_reason_has_gone_is_not_sent_others_are(
 ) -> None:
     gone = why(event, **facts)
     assert (gone is not None) is (event in lapsed.split()), what
-    assert reason in (gone or reason)
+    assert gone in (None, reason)
 
 
 @pytest.mark.parametrize(
