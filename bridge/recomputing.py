@@ -100,7 +100,7 @@ class Recomputing:
             now = self._database.now(connection)
             concerned = stored.concerned(stored.standings(connection), change)
             if concerned:
-                counts.add(_shown(stored.open_clocks(connection, concerned), connection, change, now, moves, most))
+                counts.add(_shown(stored.open_clocks(connection, change), connection, change, now, moves, most))
         moves.sort(key=lambda one: (not one[1].overdue, one[1].after.deadline_at))
         return Preview(_targets(change, concerned), counts, moves[:most])
 
@@ -134,8 +134,7 @@ class Recomputing:
     def _left(self, work: _Work) -> list[str]:
         """Return the reports with a clock that is still concerned."""
         with self._database.read() as connection:
-            concerned = stored.concerned(stored.standings(connection), work.change)
-            return stored.report_ids(connection, concerned) if concerned else []
+            return stored.report_ids(connection, work.change)
 
     def _next_size(self, size: int, took_s: float) -> int:
         if self._database.is_sqlite:

@@ -1,9 +1,10 @@
 """Open clocks in bulk, for when a calendar or a policy changes: finding them, locking them, moving them."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -80,21 +81,24 @@ def standings(connection: Connection) -> dict[Standing, int]:
     return {_standing(row): row[5] for row in connection.execute(statement)}
 
 
-def report_ids(connection: Connection, concerned: Collection[Standing]) -> list[str]:
-    """Return the reports with an open clock of one of these standings, in the order they are locked in."""
+def report_ids(connection: Connection, change: Change) -> list[str]:
+    """Return the reports with an open clock the change concerns, in the order they are locked in.
+
+    One statement, so one moment: between two, another one may move a clock to a version the first has not seen.
+    """
     statement = sa.select(*_STANDING, reports.c.report_id).join(obligations, _IS_OF).where(_OPEN)
-    wanted = set(map(tuple, concerned))
+    is_concerned = _remembered(change)
     # Chosen and sorted here: the planner takes a version it has not counted yet for rare, and walks from row to row;
     # and a database sorts by its language's rules.
-    return sorted({row[5] for row in connection.execute(statement) if tuple(row[:5]) in wanted})
+    return sorted({row[5] for row in connection.execute(statement) if is_concerned(_standing(row))})
 
 
-def open_clocks(connection: Connection, concerned: Collection[Standing]) -> Iterator[OpenClock]:
-    """Yield all open clocks of these standings, without locking them."""
-    wanted = set(concerned)
+def open_clocks(connection: Connection, change: Change) -> Iterator[OpenClock]:
+    """Yield all open clocks the change concerns, without locking them."""
+    is_concerned = _remembered(change)
     rows = connection.execute(_CLOCKS.where(_OPEN).execution_options(yield_per=_AT_ONCE))
     for part in rows.partitions():
-        yield from (clock for clock in map(_clock, part) if clock.standing in wanted)
+        yield from (clock for clock in map(_clock, part) if is_concerned(clock.standing))
 
 
 def need_not_be_on_disk(database: Database, connection: Connection) -> None:
@@ -176,6 +180,11 @@ def begun_later(connection: Connection, number: int, what: str) -> list[dict[str
 def concerned(found: Iterable[Standing], change: Change) -> list[Standing]:
     """Return those the change concerns."""
     return [standing for standing in found if change.targets(standing)]
+
+
+def _remembered(change: Change) -> Callable[[Standing], bool]:
+    """Return whether the change concerns a standing, decided once for each: there are few, and many clocks."""
+    return cache(lambda standing: change.targets(standing) is not None)
 
 
 def _standing(row: Sequence[Any]) -> Standing:

@@ -44,7 +44,7 @@ def test_decree_is_previewed_with_counts_applied_with_a_reason_and_seen_in_the_h
 
     assert own.run("calendar", "apply", "--reason", " ").exit_code == 2
     done = own.run("calendar", "apply", "--reason", "SKB 3 Menteri")
-    assert (done.exit_code, done.output.partition(",")[0]) == (0, "1 open report moved")
+    assert (done.exit_code, "1 open report moved" in done.output) == (0, True)
     line = [h for h in own.rows("reports", "show", own.ticket)["history"] if h["event"] == "due_moved"][-1]
     assert (line["data"]["reason"], line["actor"].partition(":")[0]) == ("SKB 3 Menteri", "cli")
     assert own.run("calendar", "apply", "--reason", "x").output.startswith("Nothing to do")
