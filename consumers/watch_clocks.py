@@ -7,6 +7,7 @@ them all when the database's clock jumps or an implausible share falls due at on
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,10 +22,11 @@ from bridge.reports.guard import Engine, Limits, Memory, Reading, Verdict
 from bridge.reports.report import Changes, Escalation, Report
 from bridge.reports.rulebook import UnknownVersion
 from bridge.rules import Rules
-from bridge.storage import engine, escalations, people, workers
+from bridge.storage import engine, people, workers
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Conflict, Connection, Database, StatementFailed
+from bridge.storage.escalations import Sealer
 
 log = structlog.get_logger()
 
@@ -34,6 +36,8 @@ POLL_S = 1.0
 SEEN_EVERY_S = 5.0
 #: How long a share that was found plausible is believed, in seconds, while one full batch follows the other.
 BELIEVED_S = 30.0
+#: How long the open reports on each desk are not counted again while one full batch follows the other, in seconds.
+COUNTED_S = 5.0
 #: Counts on while the machine sleeps, and nobody can set it.
 _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -51,6 +55,10 @@ class WatchClocks:
         self._believed_until = 0.0
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._seen_at = 0.0
+        self._sealer = Sealer(database)
+        self._counted: Desk | None = None
+        self._open_reports: Counter[str] = Counter()
+        self._counted_until = 0.0
 
     def turn(self) -> None:
         """Fire until nothing is due, seal the log, then wait for the next due time.
@@ -144,14 +152,15 @@ class WatchClocks:
             log.warning("engine_released", by="itself", held=state.held_why)
 
     def _fire_due(self, connection: Connection, now: datetime, *, careful: bool) -> list[Escalation]:
-        due = _one_per_report(stored.claim_due(self._database, connection, now, self.most))
+        claimed = stored.claim_due(self._database, connection, now, self.most)
+        due = _one_per_report(claimed)
         if not due:
             return []
         ids = [obligation.report_id for obligation in due]
         # Who moves a report locks it before its clocks: waiting for it here could wait for ever.
         held = stored.lock(self._database, connection, ids, skip_locked=True)
         owed = stored.obligations_of(connection, ids)
-        desk = Desk(people.active(connection), stored.open_by_assignee(connection))
+        desk = self._desk(connection, full=len(claimed) == self.most)
         fired: list[Escalation] = []
         batch = Changes()
         for obligation in (o for o in due if o.report_id in held):
@@ -163,7 +172,8 @@ class WatchClocks:
             else:
                 batch.add(changes)
             fired += changes.escalations
-        write(self._database, connection, batch)
+            _count_handed_over(self._open_reports, report, changes)
+        write(self._database, connection, batch, before=held)
         return fired
 
     def _fired(self, step: "_Step", desk: Desk, *, careful: bool) -> Changes:
@@ -178,6 +188,16 @@ class WatchClocks:
             if isinstance(error, UnknownVersion) and not careful:
                 raise
             return _put_off(step, error)
+
+    def _desk(self, connection: Connection, *, full: bool) -> Desk:
+        """Return who is there; while one full batch follows the other, as it was counted a moment ago."""
+        desk = self._counted if time.monotonic() < self._counted_until else None
+        if desk is None:
+            self._open_reports = Counter(stored.open_by_assignee(connection))
+            desk = Desk(people.active(connection), self._open_reports)
+            self._counted_until = time.monotonic() + COUNTED_S
+        self._counted = desk if full else None
+        return desk
 
     def _siblings(self, step: "_Step") -> list[Obligation] | None:
         """Return the report's other obligations; None when the step must wait because somebody holds one."""
@@ -198,8 +218,7 @@ class WatchClocks:
         return changes
 
     def _seal(self) -> None:
-        with self._database.write() as connection:
-            escalations.seal(self._database, connection)
+        self._sealer.seal()
 
     def _say_alive(self) -> None:
         if time.monotonic() - self._seen_at < SEEN_EVERY_S:
@@ -227,6 +246,14 @@ class _Step:
     owed: Sequence[Obligation]
     report: Report
     now: datetime
+
+
+def _count_handed_over(open_reports: Counter[str], report: Report, changes: Changes) -> None:
+    """Keep the count true within a batch: else everything handed over in it lands on one desk."""
+    after = changes.reports.get(report.report_id)
+    if after is not None and after.assignee != report.assignee:
+        open_reports[after.assignee or ""] += 1
+        open_reports[report.assignee or ""] -= 1
 
 
 def _put_off(step: _Step, error: Exception) -> Changes:

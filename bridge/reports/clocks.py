@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar, in_utc
-from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount, due_on
+from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount, counting_from, due_on
 
 
 class Kind(StrEnum):
@@ -263,10 +263,20 @@ def due_at(obligation: Obligation, span: Span, calendar: WorkingCalendar, days: 
     for since, until in _standstills(obligation) if obligation.pauses else ():
         if since >= due:
             break
-        on_the_wall = span.unit is Unit.WALL_SECONDS
-        paused_s += (until - since).total_seconds() if on_the_wall else calendar.elapsed(since, until)
+        paused_s += stood_still_s(obligation, span, calendar, days, since, until)
         due = _due(obligation.started_at, span, paused_s, calendar, days)
     return due
+
+
+def stood_still_s(
+    obligation: Obligation, span: Span, calendar: WorkingCalendar, days: DayCount, since: datetime, until: datetime
+) -> float:
+    """Return the seconds a finished pause gives back to a span: wall seconds, or working seconds that counted."""
+    if span.unit is Unit.WALL_SECONDS:
+        return (until - since).total_seconds()
+    if span.unit is Unit.WORKING_DAYS:
+        since = max(since, counting_from(calendar, obligation.started_at, days))
+    return calendar.elapsed(since, until)
 
 
 def _due(start: datetime, span: Span, paused_s: float, calendar: WorkingCalendar, days: DayCount) -> datetime:

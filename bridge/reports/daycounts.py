@@ -38,10 +38,21 @@ def due_on(calendar: WorkingCalendar, start: datetime, days: int, count: DayCoun
         NoWorkingTime: not so many working days in the ten years after `start`.
     """
     start_day = _received(calendar, start, count)
-    counts_at_once = count.from_same_day and calendar.spans_on(calendar.local(start_day).date())
-    ahead = days - 1 if counts_at_once and days > 0 else days
+    ahead = days - 1 if _counts_at_once(calendar, start_day, count) and days > 0 else days
     end = calendar.end_of_working_day(start_day, ahead)
     return _same_time(calendar, start, end) if count.same_time else end
+
+
+def counting_from(calendar: WorkingCalendar, start: datetime, count: DayCount) -> datetime:
+    """Return the instant from which working days count: what stands still before it takes nothing away."""
+    start_day = _received(calendar, start, count)
+    if _counts_at_once(calendar, start_day, count):
+        return start
+    return calendar.instant(calendar.local(start_day).date() + timedelta(days=1), 0)
+
+
+def _counts_at_once(calendar: WorkingCalendar, start_day: datetime, count: DayCount) -> bool:
+    return count.from_same_day and bool(calendar.spans_on(calendar.local(start_day).date()))
 
 
 def _received(calendar: WorkingCalendar, start: datetime, count: DayCount) -> datetime:

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar
-from bridge.reports.clocks import Kind, Obligation, Pause, Policy, Span, Unit, due_at
+from bridge.reports.clocks import Kind, Obligation, Pause, Policy, Span, Unit, due_at, stood_still_s
 from bridge.reports.escalation import Desk, fire
 from bridge.reports.moves import STARTED_BY
 from bridge.reports.report import Escalation, Report
@@ -219,11 +219,7 @@ def _stood(obligation: Obligation, due: datetime) -> Iterator[tuple[Pause, _Stre
 def _paused(
     obligation: Obligation, policy: Policy, calendar: WorkingCalendar, pause: Pause, stretch: _Stretch | None
 ) -> Line:
-    took_s = 0.0
-    if stretch and policy.span.unit is Unit.WALL_SECONDS:
-        took_s = (stretch[1] - stretch[0]).total_seconds()
-    elif stretch:
-        took_s = calendar.elapsed(*stretch)
+    took_s = stood_still_s(obligation, policy.span, calendar, policy.days, *stretch) if stretch else 0.0
     facts = {
         "since": pause.since,
         "until": pause.until or obligation.ended_at,

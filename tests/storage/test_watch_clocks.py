@@ -351,3 +351,12 @@ def test_no_row_can_be_due_while_its_clock_stands_still(office: Office) -> None:
     office.receive("Q-1")
     with pytest.raises(Exception, match="only_running_is_due"), office.database.write() as connection:
         connection.execute(sa.update(obligations).values(state="met"))
+
+
+def test_reports_handed_over_in_one_batch_do_not_all_land_on_one_desk(office: Office) -> None:
+    office.receive_many(12)
+    office.set("reports", {"assignee": "ani", "assigned_before": []})
+    office.pass_time(3600)
+    office.tick_all()
+    heirs = Counter(row["assignee"] for row in office.rows("reports"))
+    assert heirs == {"budi": 6, "citra": 6}

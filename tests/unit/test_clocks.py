@@ -27,7 +27,7 @@ from bridge.reports.clocks import (
     start_clock,
     timed,
 )
-from bridge.reports.daycounts import DayCount
+from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount
 from tests.unit.given import ACKNOWLEDGE, COMPLETION, MONDAY, REPORT_ID, TRIAGE, a_calendar, a_clock, a_policy
 
 CALENDAR = a_calendar()
@@ -297,3 +297,15 @@ def test_span_on_the_wall_is_not_shortened_when_clocks_change() -> None:
     before_change = datetime(2026, 3, 8, 1, 30, tzinfo=new_york)
     clock = start_clock(REPORT_ID, WALL, CALENDAR, cycle=1, now=before_change)
     assert due_at(clock, WALL.span, CALENDAR) == datetime(2026, 3, 8, 10, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("days", "moved"), [(FROM_NEXT_DAY, False), (DayCount(from_same_day=True), True)], ids=["day 0", "day 1"]
+)
+def test_pause_on_the_day_of_receipt_gives_back_only_what_counts(days: DayCount, moved: bool) -> None:
+    """Else a holiday on that day would move the deadline earlier (I23)."""
+    policy = replace(a_policy(Kind.TRIAGE, "2 working days"), days=days)
+    clock = start_clock(REPORT_ID, policy, CALENDAR, cycle=1, now=MONDAY)
+    waited = pause(clock, now=MONDAY + timedelta(hours=1), by="person:ani", reason="KTP")
+    waited = resume(waited, policy, CALENDAR, now=MONDAY + timedelta(hours=3))
+    assert (waited.deadline_at > clock.deadline_at) is moved

@@ -245,13 +245,13 @@ def test_day_of_receipt_is_told_as_the_policy_counts_it(
 def test_pause_of_a_clock_of_days_is_made_up_for_after_the_last_day() -> None:
     policy = a_policy(Kind.TRIAGE, "1 working day")
     clock = start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=MONDAY)
-    clock = pause(clock, now=MONDAY + timedelta(hours=2), by="person:ani", reason="KTP")
-    clock = resume(clock, policy, a_calendar(), now=MONDAY + timedelta(hours=5))
+    clock = pause(clock, now=MONDAY + timedelta(hours=26), by="person:ani", reason="KTP")
+    clock = resume(clock, policy, a_calendar(), now=MONDAY + timedelta(hours=29))
     assert told(clock, policy, a_calendar()) == [
         ("Mon 23 10:00", "start", 0, 0),
         ("Mon 23 10:00", "promise", 0, 0),
         ("Mon 23 10:00", "day_zero", 0, 0),
-        ("Mon 23 12:00", "pause", 0, 0),
+        ("Tue 24 12:00", "pause", 0, 0),
         ("Tue 24 17:00", "day", 0, 1),
         ("Wed 25 09:00", "made_up", 3, 0),
         ("Wed 25 12:00", "deadline", 0, 0),

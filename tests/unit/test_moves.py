@@ -122,9 +122,9 @@ def test_ended_clocks_say_who_ended_them_and_when() -> None:
 def test_waiting_for_the_citizen_does_not_count_against_the_office() -> None:
     case = a_case(Status.ACKNOWLEDGED)
     before = case.clocks[Kind.TRIAGE].deadline_at
-    case.do(Move.ASK_COMPLETION, hours=1, missing=("KTP", "kuitansi"))
+    case.do(Move.ASK_COMPLETION, hours=25, missing=("KTP", "kuitansi"))
     assert case.clocks[Kind.TRIAGE].pauses[0].reason == "KTP; kuitansi"
-    case.do(Move.RESUME, hours=3)
+    case.do(Move.RESUME, hours=27)
     # Two working hours further from the end of the fifth day: eleven o'clock of the sixth.
     assert case.clocks[Kind.TRIAGE].deadline_at == before + timedelta(hours=18)
 

@@ -162,8 +162,7 @@ def _clocks(draw: st.DrawFn) -> tuple[Obligation, Policy, set[date]]:
     policy = a_policy(Kind.DECISION, draw(_spans), (draw(_spans), "role:chair", "notify"))
     days_off = draw(st.sets(_days, max_size=4))
     start = draw(_starts)
-    # Not on the day of receipt: a span of days does not count it, but gives back what was paused on it.
-    since = start + timedelta(seconds=draw(st.integers(86_400, 6 * 86_400)))
+    since = start + timedelta(seconds=draw(st.integers(0, 6 * 86_400)))
     until = since + timedelta(seconds=draw(st.integers(0, 5 * 86_400)))
     pauses = (Pause(since, until, "person:ani", "KTP"),) if draw(st.booleans()) else ()
     clock = start_clock(REPORT_ID, policy, a_calendar(dict.fromkeys(days_off, "off")), cycle=1, now=start)
