@@ -26,7 +26,9 @@ def _escalation(row: dict[str, Any]) -> dict[str, Any]:
         "to": row["target"],
         "told": row["told"],
         "did": row["did"],
+        "remark": row["remark"],
         "delivered": row["delivered"],
+        "answered": bool(row["answered"]),
         "hash": row["hash"],
     }
 
@@ -37,10 +39,22 @@ def _escalation(row: dict[str, Any]) -> dict[str, Any]:
 @click.option("--kind", type=click.Choice(["", *(v.value for v in Kind)]), default="", help="Only this clock.")
 @click.option("--level", type=int, default=None, help="Only this level; 0 are the warnings before a deadline.")
 @click.option("--warnings", is_flag=True, help="Warnings too.")
+@click.option("--office", default="", help="Only reports of this office.")
+@click.option("--open", "still_open", is_flag=True, help="Only what nobody has answered since.")
+@click.option("--exhausted", is_flag=True, help="Only clocks whose whole ladder was told and which are still open.")
 @click.option("--most", default=200, show_default=True, type=click.IntRange(1, 1_000_000))
 @as_json
 def list_escalations(
-    ticket: str, person: str, kind: str, level: int | None, warnings: bool, most: int, as_json: bool
+    ticket: str,
+    person: str,
+    kind: str,
+    level: int | None,
+    warnings: bool,
+    office: str,
+    still_open: bool,
+    exhausted: bool,
+    most: int,
+    as_json: bool,
 ) -> None:
     """List what escalated, newest first.
 
@@ -49,14 +63,24 @@ def list_escalations(
     from bridge.storage import escalations as log
 
     service = open_service(need_rules=True)
-    wanted = log.Wanted(ticket=ticket, person=person, kind=kind, level=level, warnings=warnings)
+    wanted = log.Wanted(
+        ticket=ticket,
+        person=person,
+        office=office,
+        kind=kind,
+        level=level,
+        warnings=warnings,
+        still_open=still_open,
+        exhausted=exhausted,
+    )
     with service.database.read() as connection:
         rows = [_escalation(row) for row in log.listed(connection, wanted, most=most)]
     if as_json:
         show_json(rows)
     else:
         show_table(
-            rows, ("seq", "fired_at", "ticket", "cycle", "kind", "level", "to", "did", "lateness_s", "delivered")
+            rows,
+            ("seq", "fired_at", "ticket", "cycle", "kind", "level", "to", "did", "lateness_s", "delivered", "answered"),
         )
 
 
@@ -102,7 +126,9 @@ def export(form: str) -> None:
     if form == "json":
         show_json(rows)
         return
-    names = list(_escalation(dict.fromkeys(("target", "told", "did", "delivered", "hash", *_BASE), None)))
+    names = list(
+        _escalation(dict.fromkeys(("target", "told", "did", "remark", "delivered", "answered", "hash", *_BASE), None))
+    )
     writer = csv.DictWriter(sys.stdout, names)
     writer.writeheader()
     writer.writerows(rows)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
@@ -11,6 +12,7 @@ from bridge.reports.clocks import Kind
 from bridge.service import Service
 from bridge.storage import escalations, people
 from bridge.storage.workers import pulse
+from bridge.words import ZONE
 
 _COLUMNS = (
     "seq",
@@ -25,7 +27,9 @@ _COLUMNS = (
     "target",
     "told",
     "did",
+    "remark",
     "delivered",
+    "answered",
     "hash",
 )
 
@@ -75,7 +79,20 @@ def _wanted() -> escalations.Wanted:
         kind=request.args.get("kind", ""),
         level=int(level) if level.isascii() and level.isdigit() else None,
         warnings=request.args.get("warnings") == "1",
+        office=request.args.get("office", ""),
+        still_open=request.args.get("open") == "1",
+        exhausted=request.args.get("exhausted") == "1",
+        since=_day(request.args.get("since", "")),
+        until=_day(request.args.get("until", ""), after=1),
     )
+
+
+def _day(text: str, *, after: int = 0) -> datetime | None:
+    """Return the local midnight at which a day written like 2026-11-24 begins, or one `after`; None if it is no day."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), ZONE) + timedelta(days=after)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _content(service: Service) -> dict[str, Any]:
@@ -91,6 +108,8 @@ def _content(service: Service) -> dict[str, Any]:
         "verdict": verdict,
         "wanted": _wanted(),
         "kinds": list(Kind),
+        "offices": service.rules.book.offices,
+        "days": {name: request.args.get(name, "") for name in ("since", "until")},
         "address": request.query_string.decode(),
     }
 

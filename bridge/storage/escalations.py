@@ -6,7 +6,9 @@ by one sealer at a time, so that workers never queue behind the chain.
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.storage.database import Database
 from bridge.storage.sets import insert
-from bridge.storage.tables import deliveries, escalation_seals, escalations
+from bridge.storage.tables import deliveries, escalation_seals, escalations, obligations, reports
 
 _SEALER_LOCK = 8311_01
 _BEFORE_FIRST = "0" * 64
@@ -141,23 +143,35 @@ def verify(connection: Connection, *, last: int | None = None) -> Verdict:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rows to list; empty means all. Warnings (level 0) only when asked for."""
+    """Which rows to list; empty means all. Warnings (level 0) only when asked for.
+
+    `still_open` leaves out what was answered since; `exhausted` leaves only the last row of clocks whose whole ladder
+    was told and which nobody has answered. `since` is included, `until` is not.
+    """
 
     ticket: str = ""
     person: str = ""
+    office: str = ""
     kind: str = ""
     level: int | None = None
     after_seq: int | None = None
     warnings: bool = False
+    still_open: bool = False
+    exhausted: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 def listed(connection: Connection, wanted: Wanted, *, most: int = 200) -> list[dict[str, Any]]:
-    """Return rows of the log, newest first, with number, hash, and whether their notices arrived.
+    """Return rows of the log, newest first, with number, hash, and what came of them.
 
-    `delivered` is True when every notice was, False while one is not, None when nobody was to be told.
+    `delivered` is True when every notice was, False while one is not, None when nobody was to be told; `answered`
+    tells whether its clock has ended since.
     """
+    its_clock = sa.and_(obligations.c.report_id == escalations.c.report_id, obligations.c.kind == escalations.c.kind)
     statement = (
-        sa.select(escalations, escalation_seals.c.seq, escalation_seals.c.hash)
+        sa.select(escalations, escalation_seals.c.seq, escalation_seals.c.hash, (~_OPEN).label("answered"))
+        .join(obligations, its_clock)
         .outerjoin(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
         .order_by(escalations.c.id.desc())
         .limit(most)
@@ -172,20 +186,31 @@ def listed(connection: Connection, wanted: Wanted, *, most: int = 200) -> list[d
 
 
 def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = []
-    if wanted.ticket:
-        found.append(escalations.c.ticket == wanted.ticket)
-    if wanted.kind:
-        found.append(escalations.c.kind == wanted.kind)
-    if wanted.level is not None:
-        found.append(escalations.c.level == wanted.level)
-    elif not wanted.warnings:
-        found.append(escalations.c.level > 0)
-    if wanted.person:
-        found.append(sa.cast(escalations.c.told, sa.Text).like(f'%"{wanted.person}"%'))
-    if wanted.after_seq is not None:
-        found.append(escalation_seals.c.seq > wanted.after_seq)
-    return found
+    log = escalations.c
+    of_office = sa.select(reports.c.report_id).where(reports.c.office == wanted.office)
+    by_name: tuple[tuple[Any, Callable[[], sa.ColumnElement[bool]]], ...] = (
+        (wanted.ticket, lambda: log.ticket == wanted.ticket),
+        (wanted.kind, lambda: log.kind == wanted.kind),
+        (wanted.person, lambda: sa.cast(log.told, sa.Text).like(f'%"{wanted.person}"%')),
+        (wanted.office, lambda: log.report_id.in_(of_office)),
+        (wanted.since, lambda: log.fired_at >= wanted.since),
+        (wanted.until, lambda: log.fired_at < wanted.until),
+        (wanted.after_seq is not None, lambda: escalation_seals.c.seq > wanted.after_seq),
+        (wanted.level is not None, lambda: log.level == wanted.level),
+        (wanted.level is None and not wanted.warnings, lambda: log.level > 0),
+    )
+    return [condition() for asked, condition in by_name if asked] + _open_ones(wanted)
+
+
+#: Its clock still waits for an answer, in the cycle in which it fired.
+_OPEN = sa.and_(obligations.c.cycle == escalations.c.cycle, obligations.c.state.in_(("running", "paused")))
+
+
+def _open_ones(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    if wanted.exhausted:
+        last = escalations.c.step == obligations.c.earlier_steps + obligations.c.step
+        return [_OPEN, obligations.c.state == "running", obligations.c.next_due.is_(None), last]
+    return [_OPEN] if wanted.still_open else []
 
 
 def _notice_states(connection: Connection, report_ids: list[str]) -> dict[tuple[Any, ...], list[str]]:

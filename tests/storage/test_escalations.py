@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -9,13 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.reports.clocks import Kind
+from bridge.reports.moves import Details
+from bridge.reports.states import Move, Outcome
+from bridge.reports.tickets import ticket_for
 from bridge.storage import escalations
 from bridge.storage.database import Connection, Database, StatementFailed
 from bridge.storage.escalations import Sealer, Wanted
 from bridge.storage.tables import escalations as log
 from tests.storage.conftest import PostgresDatabases
 from tests.storage.crashes import survives_every_crash, together
-from tests.storage.office import LADDER, Office
+from tests.storage.office import ANI, LADDER, SOURCE, TICKET_KEY, Office, id_of
 
 APPEND_ONLY = ("history", "escalations", "escalation_seals")
 
@@ -185,7 +189,7 @@ def test_empty_log_is_whole(office: Office) -> None:
     assert (_seal(office.database), _verify(office)) == (0, (0, 0, None))
 
 
-def _listed(office: Office, **wanted: Any) -> list[dict[str, Any]]:
+def _listed(office: Office, /, **wanted: Any) -> list[dict[str, Any]]:
     with office.database.read() as connection:
         return escalations.listed(connection, Wanted(**wanted))
 
@@ -223,6 +227,16 @@ WANTED: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
     "level": ({"level": 2}, lambda row: row["level"] == 2),
     "kind": ({"kind": "triage"}, lambda row: row["kind"] == "triage"),
     "after": ({"after_seq": 5}, lambda row: row["seq"] > 5 and row["level"] > 0),
+    "office": ({"office": "nowhere"}, lambda row: False),
+    "until": ({"until": datetime(2020, 1, 1, tzinfo=UTC)}, lambda row: False),
+    "since": ({"since": datetime(2020, 1, 1, tzinfo=UTC)}, lambda row: row["level"] > 0),
+    "still open": ({"still_open": True}, lambda row: row["level"] > 0 and row["report_id"] == id_of("Q-1")),
+    "exhausted": (
+        {"exhausted": True},
+        lambda row: (
+            row["report_id"] == id_of("Q-1") and (row["kind"], row["step"]) in (("acknowledge", 6), ("triage", 1))
+        ),
+    ),
     "all but warnings": ({}, lambda row: row["level"] > 0),
     "warnings too": ({"warnings": True}, lambda row: True),
 }
@@ -232,13 +246,16 @@ WANTED: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
 def test_log_is_listed_by_what_is_wanted(office: Office, name: str) -> None:
     office.use({Kind.ACKNOWLEDGE: [(1800, "assignee", "warn"), *LADDER], Kind.TRIAGE: [(3000, "role:chair", "notify")]})
     _fire_all(office, 2)
+    office.casework.acknowledge(ticket_for(TICKET_KEY, SOURCE, "Q-0"), ANI)
+    office.casework.move(Move.CLOSE, ticket_for(TICKET_KEY, SOURCE, "Q-0"), ANI, Details(outcome=Outcome.SETTLED))
     _seal(office.database)
     wanted, holds = WANTED[name]
     everything = _listed(office, warnings=True)
     found = _listed(office, **wanted)
     assert [row["id"] for row in found] == [row["id"] for row in everything if holds(row)]
     assert len(everything) == 14
-    assert found
+    assert [row["answered"] for row in everything] == [row["report_id"] == id_of("Q-0") for row in everything]
+    assert bool(found) is any(map(holds, everything))
 
 
 def test_person_whose_id_is_part_of_anothers_is_not_mixed_up(office: Office) -> None:

@@ -258,3 +258,9 @@ def test_doctor_finds_a_queue_that_is_away(desk: Desk) -> None:
     away = f"amqp://guest:guest@127.0.0.1:{free_port()}//"
     result = desk.run("doctor", BRIDGE_BROKER_URL=away, BRIDGE_SECRET_KEY="s" * 24, BRIDGE_TICKET_KEY="t" * 24)
     assert (result.exit_code, "FAIL queue" in result.output) == (1, True)
+
+
+def test_escalations_can_be_asked_for_what_is_still_open(desk: Desk) -> None:
+    everything, still_open = desk.rows("escalations", "list"), desk.rows("escalations", "list", "--open")
+    assert {row["ticket"] for row in still_open} == {row["ticket"] for row in everything if not row["answered"]}
+    assert desk.rows("escalations", "list", "--office", "nowhere") == []
