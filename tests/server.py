@@ -95,13 +95,16 @@ class Server:
         """Let it hang with all its processes: connections stay open, nothing is answered."""
         # Parents first: a stopped one starts no more. A stop takes effect a little after the signal.
         for pid in self._tree():
-            os.kill(pid, signal.SIGSTOP)
-            eventually(lambda pid=pid: _stopped(pid), what=f"process {pid} stops")  # type: ignore[misc]
+            # A child that has ended since it was listed (PostgreSQL's come and go) needs no stopping.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+                eventually(lambda pid=pid: _stopped(pid), what=f"process {pid} stops")  # type: ignore[misc]
 
     def thaw(self) -> None:
         """Let it go on."""
         for pid in self._tree():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def ensure_running(self) -> None:
         """Bring it back if an earlier test stopped, killed or froze it."""
