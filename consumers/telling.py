@@ -22,7 +22,7 @@ from bridge.reports.telling import next_attempt_at, reason_gone
 from bridge.storage import deliveries
 from bridge.storage import reports as stored
 from bridge.storage.changes import enqueue
-from bridge.storage.database import Connection, Database
+from bridge.storage.database import Connection, Database, DatabaseAway
 
 log = structlog.get_logger()
 
@@ -171,13 +171,20 @@ class Telling:
         return _Outcome(attempt, _ms_since(started), channel=channel)
 
     def _record(self) -> None:
-        """Write what became of the attempts; kept for the next time if the database is away."""
-        if not self._unrecorded:
-            return
-        with self._database.write() as connection:
-            for outcome in self._unrecorded:
-                self._write(connection, outcome)
-        self._unrecorded.clear()
+        """Write what became of the attempts; kept for the next time only if the database is away.
+
+        One that cannot be written at all must not stand in the way of all others: its message fails alone.
+        """
+        while self._unrecorded:
+            try:
+                with self._database.write() as connection:
+                    self._write(connection, self._unrecorded[0])
+            except DatabaseAway:
+                raise
+            except Exception:
+                self._unrecorded.pop(0)
+                raise
+            self._unrecorded.pop(0)
 
     def _write(self, connection: Connection, outcome: _Outcome) -> None:
         attempt, error, now = outcome.attempt, outcome.error, outcome.attempt.ended()
@@ -191,11 +198,16 @@ class Telling:
             chance=random.random(),  # noqa: S311 - spreads retries, protects nothing
             retry_after_s=error.retry_after_s,
         )
-        result["detail"] = error.detail[:1000]
+        result["detail"] = _storable(error.detail[:1000])
         if again is None or error.permanent:
             deliveries.finish(connection, attempt.delivery_id, "given_up", now=now, **result)
         else:
             deliveries.retry(self._database, connection, attempt.row, at=again, **result)
+
+
+def _storable(text: str) -> str:
+    """Return what a database keeps of a text from outside: PostgreSQL takes no NUL and no half of a surrogate pair."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _ms_since(started: float) -> int:

@@ -15,10 +15,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from logging import ERROR, WARNING
 from pathlib import Path
 
 import structlog
-from tenacity import RetryError, Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+)
 from tenacity.wait import wait_random_exponential
 
 from bridge.broker.embedded import QueueStore
@@ -108,9 +116,11 @@ class SpoolingPublisher:
     def _run(self) -> None:
         retrying = Retrying(
             wait=wait_random_exponential(multiplier=0.2, max=5),
-            retry=retry_if_exception_type((NotDurable, sqlite3.Error, OSError)),
+            # Whatever it is: a forwarder that ends would leave every later report on this disk without a word.
+            retry=retry_if_exception_type(Exception),
             stop=stop_when_event_set(self._closing),
             sleep=sleep_using_event(self._closing),
+            before_sleep=_say_why,
         )
         while not self._closing.is_set():
             # RetryError: told to stop while waiting.
@@ -136,6 +146,12 @@ class SpoolingPublisher:
             forwarded += len(rows)
         if forwarded:
             log.info("forwarded", messages=forwarded)
+
+
+def _say_why(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    known = isinstance(error, (NotDurable, sqlite3.Error, OSError))
+    log.log(WARNING if known else ERROR, "spool_waits", error=repr(error)[:300], exc_info=None if known else error)
 
 
 class _Turn:

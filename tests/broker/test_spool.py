@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.broker.embedded import QueueStore
 from bridge.broker.publisher import NotDurable, open_publisher
 from bridge.receiver import spool as spooling
 from bridge.receiver.spool import SpoolingPublisher, spool_state
@@ -226,6 +227,22 @@ def test_disk_down_to_its_floor_refuses_and_says_so(path: Path) -> None:
         assert not publisher.healthy
     assert waiting(path) == 0
     assert spool_state(path, floor_bytes=1 << 60).full
+
+
+def test_forwarder_outlives_what_it_cannot_read_and_goes_on_when_it_is_gone(broker: Broker, path: Path) -> None:
+    store = QueueStore(path)
+    store.put([(INTAKE, "damaged")])
+    with opened(broker.url, path) as publisher:
+        sent = send(publisher, 1)
+        assert waiting_rows(store) == 2, "nothing overtakes it, nothing is thrown away"
+        store.remove([store.peek(INTAKE, 1)[0][0]])
+        eventually(lambda: direct(publisher), LIMIT_S, "it publishes directly")
+    store.close()
+    assert drained(broker, 1) == sent
+
+
+def waiting_rows(store: QueueStore) -> int:
+    return len(store.peek(INTAKE, 10))
 
 
 def test_spool_that_was_never_needed_is_empty(tmp_path: Path) -> None:

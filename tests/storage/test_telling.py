@@ -22,7 +22,7 @@ from bridge.reports.telling import JITTER, RETRY_AFTER_S
 from bridge.signing import signing_key, verify
 from bridge.storage import deliveries as stored
 from bridge.storage import outbox
-from bridge.storage.database import DatabaseAway
+from bridge.storage.database import Connection, DatabaseAway
 from consumers.notify_office import NotifyOffice
 from consumers.report_back import ReportBack
 from consumers.telling import LEASE_S, Attempt
@@ -402,6 +402,44 @@ def test_city_is_told_everything_even_when_it_is_no_longer_so(
     office.casework.acknowledge(ticket, ANI)
     report_back.handle(_due(office, "callback"))
     assert sorted(json.loads(posted.body)["data"]["status"] for posted in city.requests) == ["acknowledged", "received"]
+
+
+def test_answer_no_database_can_keep_holds_up_nobody_else(
+    office: Office, report_back: ReportBack, city: CityReceiver
+) -> None:
+    """PostgreSQL takes no NUL: one city's garbage must not stop all that this worker has to tell."""
+    office.receive_many(2)
+    city.answer_next(Answer(500, body=b"\0 oops \xff"))
+    report_back.handle(_due(office, "callback"))
+    first, second = sorted(office.rows("deliveries", purpose="callback"), key=lambda row: str(row["state"]))
+    assert (first["state"], second["state"]) == ("delivered", "failed")
+    assert "oops" in second["last_error"]
+
+
+def test_outcome_that_cannot_be_written_stands_in_nobodys_way(
+    office: Office, notify: NotifyOffice, mail: Mail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = office.receive("Q-1")
+    messages = _due(office, "notice")
+    write = notify._write
+
+    def refuse_the_first(connection: Connection, outcome: Any) -> None:
+        if outcome.attempt.row["ticket"] == first:
+            raise ZeroDivisionError
+        write(connection, outcome)
+
+    monkeypatch.setattr(notify, "_write", refuse_the_first)
+    with pytest.raises(ZeroDivisionError):
+        notify.handle(messages)
+    second = office.receive("Q-2")
+    notify.handle(_due(office, "notice"))
+    states = {row["ticket"]: row["state"] for row in office.rows("deliveries", purpose="notice")}
+    assert states == {first: "sending", second: "delivered"}
+    monkeypatch.undo()
+    office.pass_time(LEASE_S + 2)
+    notify.handle(messages)
+    assert {row["state"] for row in office.rows("deliveries", purpose="notice")} == {"delivered"}
+    assert len(mail.messages) == 3
 
 
 def test_retry_after_of_the_city_is_kept(office: Office, report_back: ReportBack, city: CityReceiver) -> None:
