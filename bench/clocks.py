@@ -31,7 +31,7 @@ from bench.common import (
     table,
     wait_until,
 )
-from bench.take_in import messages_of
+from bench.take_in import ARRIVALS, messages_of
 from bridge import logs
 from bridge.reports.people import Person, Role
 from bridge.rules import Rules
@@ -126,7 +126,7 @@ def build(server: PostgreSQL, clocks: int, *, old: bool = False) -> str:
         with database.write() as connection:
             for person in OFFICE:
                 people.save(connection, person)
-        TakeIn(database, rules, b"t" * 32).handle(messages_of(0, SAMPLES))
+        TakeIn(database, rules, ARRIVALS).handle(messages_of(0, SAMPLES))
         grown = [*obligations.indexes, *reports.indexes]
         with database.write() as connection:
             connection.execute(sa.text(SPREAD_OVER_STEPS))

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 
 from bench.common import RESULTS, end_in_order, paired_ratio, save, scratch_folder, served, spread, table
 from bridge import logs
-from bridge.broker.messages import webhook_received
+from bridge.arrivals import Arrivals
 from bridge.reports.people import Person, Role
 from bridge.rules import Rules
 from bridge.simulation.complaints import complaint
@@ -71,6 +71,9 @@ def _options() -> argparse.Namespace:
     return options
 
 
+ARRIVALS = Arrivals.under(b"t" * 32)
+
+
 def messages_of(round_number: int, count: int) -> list[dict[str, Any]]:
     """Return decoded `webhook.received` messages, as the runtime hands them to the step."""
     rng, now = random.Random(round_number), datetime.now(UTC)
@@ -79,7 +82,7 @@ def messages_of(round_number: int, count: int) -> list[dict[str, Any]]:
         event = {"type": "report.submitted", "timestamp": now.isoformat(), "data": complaint(rng, number, now)}
         event["data"]["id"] = f"B-{round_number}-{number}"  # type: ignore[index]
         body = json.dumps(event).encode()
-        message = webhook_received("qlue", f"m-{round_number}-{number}", now, hashlib.sha256(body).hexdigest(), body)
+        message = ARRIVALS.sealed("qlue", f"m-{round_number}-{number}", "", now, hashlib.sha256(body).hexdigest(), body)
         found.append({"id": message.id, "type": message.type, "data": {**message.data, "received_at": now}})
     return found
 
@@ -94,7 +97,7 @@ def _ours(url: str, messages: list[dict[str, Any]], batch: int) -> tuple[str, fl
     with database.write() as connection:
         for name in ("ani", "budi", "citra"):
             people.save(connection, Person(name, name, Role.OFFICER, "bpsk-dki", f"{name}@bpsk.example"))
-    step = TakeIn(database, rules, b"t" * 32)
+    step = TakeIn(database, rules, ARRIVALS)
     step.handle(messages[:batch])  # the first batch pays for connections and compiled statements
     started = time.monotonic()
     for start in range(batch, len(messages), batch):

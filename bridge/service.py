@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bridge.arrivals import Arrivals
 from bridge.broker.publisher import Publisher, open_publisher
 from bridge.links import Links
 from bridge.receiver.spool import SpoolingPublisher
@@ -82,10 +83,15 @@ class Service:
         return Links(self.settings.secret_key, self.settings.public_url)
 
     @cached_property
+    def arrivals(self) -> Arrivals:
+        """How webhooks travel, are kept and read."""
+        return Arrivals.under(self.settings.ticket_key, self.settings.data_keys)
+
+    @cached_property
     def receiver(self) -> Receiver:
         """The way in."""
         keys = {name: _usable_keys(source) for name, source in self.configuration.sources.items()}
-        return Receiver(keys, self.settings.ticket_key, self.way_in, self.settings.public_url)
+        return Receiver(keys, self.arrivals, self.way_in, self.settings.public_url)
 
     def new_mailer(self) -> Mailer:
         """Return a mailer; one per thread."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from bridge.vault import BadDataKey, data_key
+
 HERE = Path(__file__).parent
 
 #: A signing key below this is refused (Standard Webhooks: 24 to 64 bytes).
@@ -47,6 +49,13 @@ SETTINGS: tuple[Setting, ...] = (
         "makes tickets unguessable; never change it",
         "made once into the data folder",
         "24+ bytes",
+        secret=True,
+    ),
+    Setting(
+        "BRIDGE_DATA_KEY",
+        "seals personal data; several separated by spaces, the first seals, all of them open",
+        "comes of BRIDGE_TICKET_KEY, which goes on opening",
+        "Fernet keys",
         secret=True,
     ),
     Setting(
@@ -103,6 +112,7 @@ class Settings:
     public_url: str
     secret_key: bytes = field(repr=False)
     ticket_key: bytes = field(repr=False)
+    data_keys: tuple[str, ...] = field(repr=False)
     smtp_url: str = field(repr=False)
     mail_from: str
     log: str
@@ -222,6 +232,7 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
         public_url=env.url("BRIDGE_PUBLIC_URL", f"http://{host}:{port}", ("http", "https")).rstrip("/"),
         secret_key=env.key("BRIDGE_SECRET_KEY", (lambda: _kept_key(data_dir, "secret-key")) if embedded else None),
         ticket_key=env.key("BRIDGE_TICKET_KEY", (lambda: _kept_key(data_dir, "ticket-key")) if embedded else None),
+        data_keys=_data_keys(env),
         smtp_url=env.url("BRIDGE_SMTP_URL", "", ("smtp", "smtps")),
         mail_from=env.text("BRIDGE_MAIL_FROM", "jembatan@localhost"),
         log=env.choice("BRIDGE_LOG", "text", ("text", "json")),
@@ -237,6 +248,16 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
     if env.faults:
         raise BadSettings(env.faults)
     return settings
+
+
+def _data_keys(env: Environment) -> tuple[str, ...]:
+    keys = tuple(env.text("BRIDGE_DATA_KEY").split())
+    for number, key in enumerate(keys, start=1):
+        try:
+            data_key(key)
+        except BadDataKey as error:
+            env.faults.append(f"BRIDGE_DATA_KEY: key {number} is {error}")
+    return keys
 
 
 def _one_vhost(url: str) -> str:

@@ -11,6 +11,7 @@ import structlog
 
 from bridge.storage import webhooks
 from bridge.storage.database import Database
+from bridge.vault import Vault
 from consumers.runtime import DeadLetter
 
 log = structlog.get_logger()
@@ -21,8 +22,9 @@ class SetAside:
 
     most = 50
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
+        self._vault = vault
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> None:
         """Store each letter once, however often it comes."""
@@ -37,7 +39,7 @@ class SetAside:
                     "why": "dead_letter",
                     "reasons": [f"no step could handle this message of {letter.queue}; the log says why"],
                     "received_at": now,
-                    "body": letter.body,
+                    "body": self._vault.seal(letter.body),
                 }
                 for letter in letters
             ]

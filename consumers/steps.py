@@ -40,18 +40,21 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
     def auditor() -> Audit:
         return Audit(database, heartbeat_url=settings.heartbeat_url, every_s=settings.audit_every_s)
 
+    def aside() -> SetAside:
+        return SetAside(database, service.arrivals.vault)
+
     limits = Limits(settings.clock_jump_s, settings.guard_share / 100, settings.guard_min)
     tellers = range(1 if settings.embedded else _TELLERS)
     dead = [route.dead for route in ROUTES]
     make: dict[str, Callable[[], list[Callable[[], None]]]] = {
-        "take_in": lambda: [fed("take_in", TakeIn(database, rules, settings.ticket_key))],
+        "take_in": lambda: [fed("take_in", TakeIn(database, rules, service.arrivals))],
         "relay_outbox": lambda: [loop("relay_outbox", RelayOutbox(database, service.publisher).turn)],
         "notify_office": lambda: [fed("notify_office", notify_office()) for _ in tellers],
         "watch_clocks": lambda: [loop("watch_clocks", WatchClocks(database, rules, limits).turn)],
         "report_back": lambda: [
             fed("report_back", ReportBack(database, service.new_cities(), service.links)) for _ in tellers
         ],
-        "set_aside": lambda: [DeadLetterWorker(settings.broker_url, dead, SetAside(database), stop).run],
+        "set_aside": lambda: [DeadLetterWorker(settings.broker_url, dead, aside(), stop).run],
         "audit": lambda: [loop("audit", auditor().turn)],
     }
     return {name: make[name]() for name in names}

@@ -11,29 +11,34 @@ from typing import Any
 
 import structlog
 
+from bridge.arrivals import Arrivals
 from bridge.reports.clocks import Obligation
 from bridge.reports.escalation import Desk
 from bridge.reports.intake import CityEvent, Effect, EventType, existing_report, new_report
 from bridge.reports.report import Changes, Report
-from bridge.reports.tickets import report_id_for, ticket_for
 from bridge.rules import Rules
 from bridge.storage import people, webhooks
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Connection, Database
-from bridge.strict_json import NotJson, loads
+from bridge.strict_json import NotJson
+from bridge.vault import Unreadable
+from consumers.runtime import TryLater
 from schemas.city import NotAReport, load_event
-from schemas.messages import body_bytes
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One authentic webhook out of the queue; `event` is None and `problems` are not empty if it is no report."""
+    """One authentic webhook out of the queue; `event` is None and `problems` are not empty if it is no report.
+
+    `body` is sealed and stays so.
+    """
 
     source: str
     webhook_id: str
+    key_id: str
     received_at: datetime
     sha256: str
     body: bytes
@@ -68,31 +73,38 @@ class TakeIn:
 
     most = 100
 
-    def __init__(self, database: Database, rules: Rules, ticket_key: bytes) -> None:
+    def __init__(self, database: Database, rules: Rules, arrivals: Arrivals) -> None:
         self._database = database
         self._rules = rules
-        self._ticket_key = ticket_key
+        self._arrivals = arrivals
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> None:
         """Take in all webhooks of these messages, or none; what came before changes nothing."""
-        arrivals = [self._checked(item, body_bytes(item)) for message in messages for item in _items(message)]
+        arrivals = [self._checked(item, item["body"].encode()) for message in messages for item in _items(message)]
         self._rules.deciding(lambda: self._take_in(arrivals))
 
     def _checked(self, item: dict[str, Any], body: bytes) -> Arrival:
-        bare = Arrival(item["source"], item["webhook_id"], item["received_at"], item["sha256"], body)
+        source, webhook_id = item["source"], item["webhook_id"]
+        bare = Arrival(source, webhook_id, item["key_id"] or "", item["received_at"], item["sha256"], body)
         try:
-            checked = load_event(loads(body))
+            plain = self._arrivals.vault.open(body)
+        except Unreadable as fault:
+            # Not the message's fault: an operator took a key away that is still needed.
+            raise TryLater(str(fault)) from fault
+        try:
+            checked = load_event(self._arrivals.payload(source, webhook_id, plain))
         except NotJson as fault:
             return replace(bare, problems=(str(fault),))
         except NotAReport as fault:
             return replace(bare, problems=tuple(fault.problems))
         external_id = checked["data"]["id"]
+        report_id, ticket = self._arrivals.named(source, external_id)
         event = CityEvent(
             source=bare.source,
             type=EventType(checked["type"]),
             external_id=external_id,
-            report_id=report_id_for(bare.source, external_id),
-            ticket=ticket_for(self._ticket_key, bare.source, external_id),
+            report_id=report_id,
+            ticket=ticket,
             webhook_id=bare.webhook_id,
             happened_at=checked["timestamp"],
             received_at=bare.received_at,
@@ -204,6 +216,7 @@ def _remembered(arrival: Arrival, effect: str) -> dict[str, Any]:
     return {
         "source": arrival.source,
         "webhook_id": arrival.webhook_id,
+        "key_id": arrival.key_id,
         "report_id": event.report_id if event else None,
         "type": event.type if event else None,
         "effect": effect,

@@ -1,6 +1,5 @@
 """Our own queue messages: `{"id", "type", "timestamp", "data"}`, one schema per type; a surprise is our bug."""
 
-import base64
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -12,13 +11,18 @@ class _MessageSchema(Schema):
 
 
 class WebhookReceivedSchema(_MessageSchema):
-    """One authentic webhook, byte for byte (`body` is base64), on its way to `take_in`."""
+    """One authentic webhook on its way to `take_in`: `body` is what was sent, sealed (a Fernet token).
+
+    `key_id` is the source's key that matched; `released` the number it had on the set-aside list, if it lay there.
+    """
 
     source = fields.String(required=True, validate=validate.Length(1, 64))
     webhook_id = fields.String(required=True, validate=validate.Length(1, 256))
     received_at = fields.AwareDateTime(required=True, format="iso")
     sha256 = fields.String(required=True, validate=validate.Length(equal=64))
-    body = fields.String(required=True)
+    body = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9_-]+={0,2}\Z"))
+    key_id = fields.String(required=True, validate=validate.Length(max=64))
+    released = fields.Integer(load_default=None, allow_none=True, strict=True)
 
 
 class WebhookBatchSchema(_MessageSchema):
@@ -65,15 +69,3 @@ def load_message(payload: object) -> dict[str, Any]:
     message: dict[str, Any] = _ENVELOPE.load(payload)
     message["data"] = SCHEMAS[message["type"]].load(message["data"])
     return message
-
-
-def body_bytes(item: dict[str, Any]) -> bytes:
-    """Return the bytes the city sent.
-
-    Raises:
-        ValidationError: `body` is not base64.
-    """
-    try:
-        return base64.b64decode(item["body"], validate=True)
-    except ValueError as error:
-        raise ValidationError({"body": ["not base64"]}) from error

@@ -1,6 +1,5 @@
 """Queue messages on their way out; schemas/messages.py holds the contract they keep."""
 
-import base64
 import json
 import uuid
 from collections.abc import Sequence
@@ -25,14 +24,17 @@ class Message:
         return json.dumps(envelope, separators=(",", ":"))
 
 
-def webhook_received(source: str, webhook_id: str, received_at: datetime, sha256: str, body: bytes) -> Message:
-    """Return the message that carries one authentic webhook, byte for byte."""
+def webhook_received(
+    source: str, webhook_id: str, key_id: str, received_at: datetime, sha256: str, sealed: bytes
+) -> Message:
+    """Return the message that carries one authentic webhook, its body sealed (bridge/arrivals.py)."""
     data = {
         "source": source,
         "webhook_id": webhook_id,
+        "key_id": key_id,
         "received_at": received_at.isoformat(),
         "sha256": sha256,
-        "body": base64.b64encode(body).decode("ascii"),
+        "body": sealed.decode("ascii"),
     }
     return Message("webhook.received", data, {"source": source})
 

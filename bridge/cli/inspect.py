@@ -201,7 +201,7 @@ def show_aside(number: int) -> None:
         click.echo(f"{name:12} {row[name]}")
     for reason in row["reasons"]:
         click.secho(f"  - {reason}", fg="yellow")
-    click.echo(bytes(row["body"]).decode("utf-8", "backslashreplace"))
+    click.echo(service.arrivals.vault.open(bytes(row["body"])).decode("utf-8", "backslashreplace"))
 
 
 @click.group()

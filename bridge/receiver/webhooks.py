@@ -17,11 +17,10 @@ from typing import Any
 import structlog
 from prometheus_client import Counter
 
-from bridge.broker.messages import webhook_received
+from bridge.arrivals import Arrivals
 from bridge.broker.publisher import NotDurable, Publisher
-from bridge.reports.tickets import report_id_for, ticket_for
 from bridge.signing import NotAuthentic, verify
-from bridge.strict_json import NotJson, loads
+from bridge.strict_json import NotJson
 from schemas.city import NotAReport, checked_id
 
 log = structlog.get_logger()
@@ -49,10 +48,10 @@ _SIGNED = {
 
 @dataclass(frozen=True)
 class Receiver:
-    """What the way in needs: live keys per source, the ticket key, a publisher, and our public address."""
+    """What the way in needs: live keys per source, the arrivals, a publisher, and our public address."""
 
     keys: Mapping[str, tuple[bytes, ...]]
-    ticket_key: bytes
+    arrivals: Arrivals
     publisher: Publisher
     public_url: str
 
@@ -107,8 +106,8 @@ def _accept(receiver: Receiver, source: str, environ: Environ) -> dict[str, Any]
     webhook_id = _authentic(receiver, source, environ, body)
     received_at = datetime.now(UTC)
     digest = hashlib.sha256(body).hexdigest()
-    answer = _judged(receiver, source, body) | {"received_at": received_at.isoformat(), "sha256": digest}
-    message = webhook_received(source, webhook_id, received_at, digest, body)
+    answer = _judged(receiver, source, webhook_id, body) | {"received_at": received_at.isoformat(), "sha256": digest}
+    message = receiver.arrivals.sealed(source, webhook_id, "", received_at, digest, body)
     try:
         receiver.publisher.publish([message], timeout_s=CONFIRM_S)
     except NotDurable as error:
@@ -119,17 +118,17 @@ def _accept(receiver: Receiver, source: str, environ: Environ) -> dict[str, Any]
     return answer
 
 
-def _judged(receiver: Receiver, source: str, body: bytes) -> dict[str, Any]:
+def _judged(receiver: Receiver, source: str, webhook_id: str, body: bytes) -> dict[str, Any]:
     """Return what the sender is told of an authentic body: taken as a report, or kept for a person to look at."""
     try:
-        external_id = checked_id(loads(body))
+        external_id = checked_id(receiver.arrivals.payload(source, webhook_id, body))
     except NotJson as fault:
         return {"status": "set_aside", "problems": [str(fault)]}
     except NotAReport as fault:
         return {"status": "set_aside", "problems": fault.problems}
-    ticket = ticket_for(receiver.ticket_key, source, external_id)
+    report_id, ticket = receiver.arrivals.named(source, external_id)
     return {
-        "report_id": report_id_for(source, external_id),
+        "report_id": report_id,
         "ticket": ticket,
         "status": "accepted",
         "track_url": f"{receiver.public_url}/track/{ticket}",

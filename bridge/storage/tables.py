@@ -109,6 +109,10 @@ reports = Table(
     Column("received_at", Utc, nullable=False),
     Column("event_at", Utc, nullable=False),
     Column("merged_into", String(14)),
+    # Who complains and against whom, for finding the same grievance again: a mark that tells nothing, a plain name.
+    Column("consumer_mark", String(32)),
+    Column("business_name", Text),
+    Column("forgotten_at", Utc),
     _one_of("status", Status),
     _one_of("outcome", Outcome),
     CheckConstraint("(status = 'closed') = (outcome IS NOT NULL)", name="closed_has_outcome"),
@@ -119,9 +123,12 @@ reports = Table(
         sqlite_where=text("status <> 'closed'"),
     ),
     Index("ix_reports_received_at", "received_at"),
+    Index("ix_reports_consumer_mark", "consumer_mark"),
+    Index("ix_reports_business_name", "business_name"),
 )
 
-#: Every authentic webhook, byte for byte, its id remembered for good.
+#: Every authentic webhook, byte for byte and sealed, its id remembered for good. `sha256` is of the plain body; the
+#: body is empty when the report was forgotten.
 webhooks = Table(
     "webhooks",
     metadata,
@@ -134,6 +141,8 @@ webhooks = Table(
     Column("received_at", Utc, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("key_id", String(64)),
+    Index("ix_webhooks_source_received_at", "source", "received_at"),
 )
 
 #: The timers: one row per (report, kind). `next_due` is the only clock there is.
@@ -281,9 +290,49 @@ set_aside = Table(
     Column("received_at", Utc, nullable=False),
     Column("state", String(12), nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("mended", LargeBinary),
     _one_of("why", ("invalid", "id_reused", "dead_letter")),
     _one_of("state", ("waiting", "released", "discarded")),
     UniqueConstraint("source", "webhook_id", "sha256", name="uq_set_aside_once"),
+)
+
+#: Who did what with it, and why.
+set_aside_decisions = Table(
+    "set_aside_decisions",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("set_aside_id", Big, ForeignKey("set_aside.id"), nullable=False, index=True),
+    Column("did", String(12), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", String(96), nullable=False),
+    Column("at", Utc, nullable=False),
+    _one_of("did", ("mended", "released", "discarded")),
+)
+
+#: Reports that may be about one grievance: suggested with reasons, decided by a person. `report_id` is the later one.
+likenesses = Table(
+    "likenesses",
+    metadata,
+    _report_id(primary_key=True),
+    Column("like_id", String(36), ForeignKey("reports.report_id"), primary_key=True, index=True),
+    Column("score", Integer, nullable=False),
+    Column("reasons", Json, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("decided_by", String(96)),
+    Column("at", Utc, nullable=False),
+    _one_of("state", ("suggested", "merged", "dismissed")),
+)
+
+#: Who looked at personal data, and when.
+looks = Table(
+    "looks",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    _report_id(),
+    Column("actor", String(96), nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("what", String(32), nullable=False),
+    Index("ix_looks_report_id", "report_id", "id"),
 )
 
 people = Table(

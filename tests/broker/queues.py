@@ -29,7 +29,7 @@ LIMIT_S = 60
 def webhook(name: str, size: int = 10) -> Message:
     """Return a received webhook that is known by its webhook-id."""
     content = b"x" * size
-    return webhook_received("qlue", name, datetime.now(UTC), sha256(content).hexdigest(), content)
+    return webhook_received("qlue", name, "", datetime.now(UTC), sha256(content).hexdigest(), content)
 
 
 def notice(number: int) -> Message:

@@ -20,7 +20,7 @@ from consumers.take_in import TakeIn
 from consumers.watch_clocks import WatchClocks
 from tests.invariants.checker import Facts
 from tests.invariants.clock import DatabaseClock
-from tests.storage.office import TICKET_KEY, Office, Rung, policy
+from tests.storage.office import ARRIVALS, Office, Rung, policy
 
 LINKS = Links(b"s" * 32, "https://jembatan.example")
 
@@ -87,7 +87,7 @@ def use(office: Office, chosen: Mapping[Kind, Policy], calendar: WorkingCalendar
     office.rules = Rules(office.database, book)
     office.rules.prepare()
     office.casework = Casework(office.database, office.rules)
-    office.take_in = TakeIn(office.database, office.rules, TICKET_KEY)
+    office.take_in = TakeIn(office.database, office.rules, ARRIVALS)
     office.watcher = WatchClocks(office.database, office.rules)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bridge.broker.messages import grouped, webhook_received
+from bridge.arrivals import Arrivals
+from bridge.broker.messages import grouped
 from bridge.casework import Casework
 from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span
 from bridge.reports.moves import Actor
@@ -32,6 +33,7 @@ from schemas.messages import load_message
 
 SOURCE = "qlue"
 TICKET_KEY = b"t" * 32
+ARRIVALS = Arrivals.under(TICKET_KEY)
 KEY = "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU="
 
 PEOPLE = (
@@ -105,15 +107,20 @@ def body(
 
 def webhook(content: bytes, webhook_id: str) -> dict[str, Any]:
     """Return the message of one webhook as a worker hands it to take_in."""
-    sent = webhook_received(SOURCE, webhook_id, datetime.now(UTC), hashlib.sha256(content).hexdigest(), content)
+    sent = ARRIVALS.sealed(SOURCE, webhook_id, "", datetime.now(UTC), hashlib.sha256(content).hexdigest(), content)
     return load_message(json.loads(sent.body()))
+
+
+def plain(row: Mapping[str, Any]) -> bytes:
+    """Return the body a row keeps, opened."""
+    return ARRIVALS.vault.open(bytes(row["body"]))
 
 
 def one_message(contents: Mapping[str, bytes]) -> dict[str, Any]:
     """Return one message that carries several webhooks, by webhook-id."""
     now = datetime.now(UTC)
     sent = grouped(
-        [webhook_received(SOURCE, key, now, hashlib.sha256(one).hexdigest(), one) for key, one in contents.items()]
+        [ARRIVALS.sealed(SOURCE, key, "", now, hashlib.sha256(one).hexdigest(), one) for key, one in contents.items()]
     )
     return load_message(json.loads(sent.body()))
 
@@ -131,7 +138,7 @@ class Office:
         """Go on with these policies; running clocks keep theirs."""
         self.rules = make_rules(self.database, changed)
         self.casework = Casework(self.database, self.rules)
-        self.take_in = TakeIn(self.database, self.rules, TICKET_KEY)
+        self.take_in = TakeIn(self.database, self.rules, ARRIVALS)
         self.watcher = WatchClocks(self.database, self.rules)
 
     def receive(self, external_id: str, type_: str = "report.submitted", *, webhook_id: str = "", **data: Any) -> str:
@@ -171,8 +178,11 @@ class Office:
             return [dict(row) for row in connection.execute(statement.order_by(*at.primary_key)).mappings()]
 
     def snapshot(self) -> dict[str, list[dict[str, Any]]]:
-        """Return every row of every table."""
-        return {name: self.rows(name) for name in metadata.tables}
+        """Return every row of every table, bodies opened: sealed twice they are never the same."""
+        found = {name: self.rows(name) for name in metadata.tables}
+        for name in ("webhooks", "set_aside"):
+            found[name] = [row | {"body": plain(row)} for row in found[name]]
+        return found
 
     def set(self, table: str, values: Mapping[str, Any], **where: Any) -> int:
         """Change rows behind everybody's back; returns how many."""

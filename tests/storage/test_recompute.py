@@ -23,7 +23,7 @@ from consumers.take_in import TakeIn
 from consumers.watch_clocks import WatchClocks
 from tests.servers import eventually
 from tests.storage.crashes import LIMIT_S, Standstill, Working, survives_every_crash, together
-from tests.storage.office import ANI, TICKET_KEY, Office, shape
+from tests.storage.office import ANI, ARRIVALS, Office, shape
 
 OPERATOR = Actor("cli:wati")
 REASON = "SKB 3 Menteri: cuti bersama"
@@ -53,7 +53,7 @@ def work_by(office: Office, book: Rulebook) -> Recomputing:
     office.rules = Rules(office.database, book)
     office.rules.prepare()
     office.casework = Casework(office.database, office.rules)
-    office.take_in = TakeIn(office.database, office.rules, TICKET_KEY)
+    office.take_in = TakeIn(office.database, office.rules, ARRIVALS)
     office.watcher = WatchClocks(office.database, office.rules)
     return Recomputing(office.database, office.rules)
 

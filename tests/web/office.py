@@ -15,7 +15,6 @@ from werkzeug.test import TestResponse
 
 from bridge.app import create_app
 from bridge.auth import hash_password
-from bridge.broker.messages import webhook_received
 from bridge.links import AckLink
 from bridge.reports.clocks import Kind
 from bridge.reports.moves import Actor
@@ -90,7 +89,7 @@ class Office:
         migrate(self.service.database)
         self.service.rules.prepare()
         self.app: Flask = create_app(self.service)
-        self._take_in = TakeIn(self.service.database, self.service.rules, self.service.settings.ticket_key)
+        self._take_in = TakeIn(self.service.database, self.service.rules, self.service.arrivals)
         self._watch = WatchClocks(self.service.database, self.service.rules)
         self._inside: dict[str, Visitor] = {}
         self.password_hash = hash_password(PASSWORD)
@@ -130,7 +129,7 @@ class Office:
         """Take in a report and return its ticket."""
         external_id = new_id("QL")
         body = report(external_id, **data)
-        message = webhook_received("qlue", new_id(), datetime.now(UTC), sha256(body).hexdigest(), body)
+        message = self.service.arrivals.sealed("qlue", new_id(), "", datetime.now(UTC), sha256(body).hexdigest(), body)
         self._take_in.handle([load_message(json.loads(message.body()))])
         return ticket_for(self.service.settings.ticket_key, "qlue", external_id)
 

@@ -65,7 +65,7 @@ def test_what_is_set_aside_is_listed_with_its_keys_and_shown_whole(desk: Desk) -
         "sha256": "0" * 64,
         "why": "invalid",
         "reasons": ["data: Missing"],
-        "body": body,
+        "body": desk.office.service.arrivals.vault.seal(body),
     }
     database = desk.office.service.database
     with database.write() as connection:
