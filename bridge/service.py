@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 from bridge.arrivals import Arrivals
 from bridge.broker.publisher import Publisher, open_publisher
+from bridge.keyring import Keyring
 from bridge.links import Links
+from bridge.receiver.doors import Door
 from bridge.receiver.spool import SpoolingPublisher
 from bridge.receiver.webhooks import Receiver
-from bridge.signing import BadKey, signing_key
+from bridge.schemes import SCHEMES, Headers
+from bridge.signing import signing_key
+from bridge.throttle import Throttle
 from config.files import Configuration, Source, read_configuration
 from config.settings import Settings, read_settings
 
@@ -85,13 +89,32 @@ class Service:
     @cached_property
     def arrivals(self) -> Arrivals:
         """How webhooks travel, are kept and read."""
-        return Arrivals.under(self.settings.ticket_key, self.settings.data_keys)
+        payloads = {source.name: source.payload for source in self.configuration.sources.values()}
+        return Arrivals.under(self.settings.ticket_key, self.settings.data_keys, payloads)
+
+    @cached_property
+    def doors(self) -> dict[str, Door]:
+        """What each source has to show."""
+        # Each process counts for itself, so each lets its share through.
+        processes = 1 if self.settings.embedded else self.settings.receiver_workers
+        return {name: self._door(source, processes) for name, source in self.configuration.sources.items()}
+
+    def keyring(self, source: Source) -> Keyring:
+        """Return a source's keys."""
+        mark, scheme = self.arrivals.vault.mark, SCHEMES[source.scheme]
+        path = self.settings.made_keys / f"{source.name}.json"
+        return Keyring(source.keys, path, id_of=lambda text: mark(text)[:8], read_key=scheme.read_key)
+
+    def _door(self, source: Source, processes: int) -> Door:
+        throttle = None
+        if source.rate:
+            throttle = Throttle(burst=max(1, 2 * source.rate // processes), every_s=processes / source.rate)
+        return Door(SCHEMES[source.scheme], Headers(source.header, source.id_header), self.keyring(source), throttle)
 
     @cached_property
     def receiver(self) -> Receiver:
         """The way in."""
-        keys = {name: _usable_keys(source) for name, source in self.configuration.sources.items()}
-        return Receiver(keys, self.arrivals, self.way_in, self.settings.public_url)
+        return Receiver(self.doors, self.arrivals, self.way_in, self.settings.public_url)
 
     def new_mailer(self) -> Mailer:
         """Return a mailer; one per thread."""
@@ -114,14 +137,3 @@ class Service:
         for name in ("way_in", "publisher", "database"):
             if name in self.__dict__:
                 self.__dict__[name].close()
-
-
-def _usable_keys(source: Source) -> tuple[bytes, ...]:
-    """Return the source's keys; one that is too short is reported by the configuration and opens nothing."""
-    usable = []
-    for text in source.keys:
-        try:
-            usable.append(signing_key(text))
-        except BadKey:
-            continue
-    return tuple(usable)

@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures, v1 (HMAC-SHA256): one strict verifier, one signer.
+"""Standard Webhooks signatures, v1 (HMAC-SHA256) and v1a (Ed25519): one strict verifier, one signer.
 
 Rules: the Standard Webhooks specification 1.0.0. Own code, since the published Python libraries crash on malformed
 headers and normalise what they should refuse (reference/webhooks.md section 2).
@@ -10,16 +10,34 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 #: How far a webhook's timestamp may be from our clock, in seconds, both ways (all reference libraries: 300).
 TOLERANCE_S = 300
 LEAST_KEY_BYTES = 24
 
-_ID = re.compile(r"[!-+\-/-~]{1,256}", re.ASCII)  # visible ASCII without "." (separator) and "," (joined duplicates)
+#: A webhook-id: visible ASCII without "." (the separator of what is signed) and "," (two joined headers).
+ID_GRAMMAR = re.compile(r"[!-+\-/-~]{1,256}", re.ASCII)
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 # 32 bytes in base64, written the one way there is: the last character has two bits that nobody reads, both 0.
 _V1 = re.compile(r"v1,([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)", re.ASCII)
+# 64 bytes: the last character has four bits that nobody reads.
+_V1A = re.compile(r"v1a,([A-Za-z0-9+/]{85}[AQgw]==)", re.ASCII)
 _MOST_SIGNATURES = 20
+
+#: What a v1 or a v1a signature is checked with, and what one is made with.
+VerifyingKey = bytes | Ed25519PublicKey
+SendingKey = bytes | Ed25519PrivateKey
+
+
+class Matched(NamedTuple):
+    """An authentic webhook: its id, and the place among the keys of the first one that matched."""
+
+    webhook_id: str
+    key_number: int
 
 
 class NotAuthentic(Exception):
@@ -40,23 +58,64 @@ def signing_key(text: str) -> bytes:
     Raises:
         BadKey: not base64, or fewer than 24 bytes.
     """
-    plain = text.removeprefix("whsec_")
-    try:
-        key = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadKey("not base64; expected whsec_ and the base64 of 24 to 64 random bytes") from error
+    key = _unbase64(text.removeprefix("whsec_"), "whsec_ and the base64 of 24 to 64 random bytes")
     if len(key) < LEAST_KEY_BYTES:
         raise BadKey(f"only {len(key)} bytes; at least {LEAST_KEY_BYTES} are needed")
     return key
 
 
-def sign(key: bytes, webhook_id: str, timestamp: int, body: bytes) -> str:
+def verifying_key(text: str) -> VerifyingKey:
+    """Return what checks signatures: a shared key (see signing_key), or a public one written `whpk_` + base64.
+
+    Raises:
+        BadKey: neither, or a private key, which its owner should never have sent.
+    """
+    if text.startswith("whsk_"):
+        raise BadKey("whsk_ is the sender's private key, which stays with the sender; expected whpk_, the public one")
+    if not text.startswith("whpk_"):
+        return signing_key(text)
+    key = _unbase64(text.removeprefix("whpk_"), "whpk_ and the base64 of 32 bytes")
+    if len(key) != 32:
+        raise BadKey(f"a public key has 32 bytes, this one has {len(key)}")
+    return Ed25519PublicKey.from_public_bytes(key)
+
+
+def sending_key(text: str) -> SendingKey:
+    """Return what makes signatures: a shared key (see signing_key), or a private one written `whsk_` + base64.
+
+    Raises:
+        BadKey: neither.
+    """
+    if not text.startswith("whsk_"):
+        return signing_key(text)
+    key = _unbase64(text.removeprefix("whsk_"), "whsk_ and the base64 of 64 bytes, private and public")
+    if len(key) not in (32, 64):
+        raise BadKey(f"a private key has 64 bytes with its public half, this one has {len(key)}")
+    return Ed25519PrivateKey.from_private_bytes(key[:32])
+
+
+def _unbase64(text: str, expected: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadKey(f"not base64; expected {expected}") from error
+
+
+def sign(key: SendingKey, webhook_id: str, timestamp: int, body: bytes) -> str:
     """Return one entry of the `webhook-signature` header."""
-    return "v1," + base64.b64encode(_mac(key, webhook_id, str(timestamp), body)).decode("ascii")
+    signed = _signed(webhook_id, str(timestamp), body)
+    if isinstance(key, bytes):
+        return "v1," + base64.b64encode(_mac(key, signed)).decode("ascii")
+    return "v1a," + base64.b64encode(key.sign(signed)).decode("ascii")
 
 
-def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, now_s: float) -> str:
-    """Return the webhook-id of an authentic webhook.
+def verify(keys: Sequence[VerifyingKey], headers: Mapping[str, str], body: bytes, *, now_s: float) -> str:
+    """Return the webhook-id of an authentic webhook; see matched."""
+    return matched(keys, headers, body, now_s=now_s).webhook_id
+
+
+def matched(keys: Sequence[VerifyingKey], headers: Mapping[str, str], body: bytes, *, now_s: float) -> Matched:
+    """Return the webhook-id of an authentic webhook, and which key matched.
 
     Args:
         headers: By the lower-case names `webhook-id`, `webhook-timestamp`, `webhook-signature`.
@@ -67,26 +126,44 @@ def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, no
         NotAuthentic: for any reason; no reason costs noticeably less time than another.
     """
     webhook_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not _ID.fullmatch(webhook_id) or not _TIMESTAMP.fullmatch(timestamp):
+    if not ID_GRAMMAR.fullmatch(webhook_id) or not _TIMESTAMP.fullmatch(timestamp):
         raise NotAuthentic("header_grammar")
-    if not _any_matches(keys, headers.get("webhook-signature", ""), webhook_id, timestamp, body):
+    number = _first_match(keys, headers.get("webhook-signature", ""), _signed(webhook_id, timestamp, body))
+    if number is None:
         raise NotAuthentic("invalid_signature")
     if abs(now_s - int(timestamp)) > TOLERANCE_S:
         raise NotAuthentic("stale")
-    return webhook_id
+    return Matched(webhook_id, number)
 
 
-def _any_matches(keys: Sequence[bytes], header: str, webhook_id: str, timestamp: str, body: bytes) -> bool:
+def _first_match(keys: Sequence[VerifyingKey], header: str, signed: bytes) -> int | None:
     entries = header.split(" ")[:_MOST_SIGNATURES]
-    given = [base64.b64decode(found[1]) for found in map(_V1.fullmatch, entries) if found]
-    matched = False
-    for key in keys:
-        expected = _mac(key, webhook_id, timestamp, body)
-        for candidate in given:
-            # Every pair is compared, matched or not, and each in constant time.
-            matched |= hmac.compare_digest(expected, candidate)
-    return matched
+    macs = [base64.b64decode(found[1]) for found in map(_V1.fullmatch, entries) if found]
+    signatures = [base64.b64decode(found[1]) for found in map(_V1A.fullmatch, entries) if found]
+    # Every key is tried, matched or not.
+    found = [_matches(key, macs if isinstance(key, bytes) else signatures, signed) for key in keys]
+    return found.index(True) if True in found else None
 
 
-def _mac(key: bytes, webhook_id: str, timestamp: str, body: bytes) -> bytes:
-    return hmac.digest(key, f"{webhook_id}.{timestamp}.".encode("ascii") + body, sha256)
+def _matches(key: VerifyingKey, given: Sequence[bytes], signed: bytes) -> bool:
+    """Tell whether one of the signatures is of this key; every one is compared, each in constant time."""
+    if isinstance(key, bytes):
+        expected = _mac(key, signed)
+        return any([hmac.compare_digest(expected, candidate) for candidate in given])
+    return any([_is_signed(key, candidate, signed) for candidate in given])
+
+
+def _is_signed(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
+    try:
+        key.verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _signed(webhook_id: str, timestamp: str, body: bytes) -> bytes:
+    return f"{webhook_id}.{timestamp}.".encode("ascii") + body
+
+
+def _mac(key: bytes, signed: bytes) -> bytes:
+    return hmac.digest(key, signed, sha256)

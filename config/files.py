@@ -12,11 +12,14 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 
+from bridge.arrivals import Payload, as_sent
+from bridge.mapping import BadMapping, PayloadMapping
 from bridge.reports.calendars import NoWorkingTime, WorkingCalendar
 from bridge.reports.clocks import Deed, Kind, Policy, Span, Step, parse_span, plan, start_clock
 from bridge.reports.daycounts import DayCount
 from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
+from bridge.schemes import SCHEMES
 from bridge.signing import BadKey, signing_key
 from config.calendars import BadHours, build_calendar, stretch, version_of
 from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema, SourceSchema
@@ -36,6 +39,11 @@ class Source:
     keys: tuple[str, ...] = field(repr=False)
     callback_url: str = ""
     callback_secret: str = field(default="", repr=False)
+    header: str = "X-Hub-Signature-256"
+    id_header: str = "webhook-id"
+    rate: int = 0  # webhooks a second; 0: any
+    payload: Payload = as_sent
+    expected_datetime: bool = False  # Open311: tell by when, although strict clients stumble over it
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class _Reading:
     """One pass over the folder; faults gather here."""
 
     folder: Path
+    made_keys: Path
     faults: list[str] = field(default_factory=list)
     #: What each file speaks of, right or wrong: who only names a thing is not blamed for the thing's own faults.
     named: dict[str, set[str]] = field(default_factory=dict)
@@ -102,7 +111,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
     Raises:
         BadSettings: with every fault of every file.
     """
-    reading = _Reading(settings.config_dir)
+    reading = _Reading(settings.config_dir, settings.made_keys)
     env = Environment(variables)
     warnings: list[str] = []
     sources = _sources(reading, env, warnings)
@@ -131,21 +140,44 @@ def _sources(reading: _Reading, env: Environment, warnings: list[str]) -> dict[s
             )
         keys = tuple(env.text(content["secret"]).split())
         _check_keys(reading, warnings, name, content, keys, secret)
-        found[name] = Source(name, content["name"], content["scheme"], content["secret"], keys, url, secret)
+        found[name] = Source(
+            name,
+            content["name"],
+            content["scheme"],
+            content["secret"],
+            keys,
+            url,
+            secret,
+            content["header"],
+            content["id_header"],
+            content["rate"],
+            _payload(reading, name, content),
+            content["expected_datetime"],
+        )
     return found
+
+
+def _payload(reading: _Reading, name: str, content: dict[str, Any]) -> Payload:
+    if content["mapping"] is None:
+        return as_sent
+    try:
+        return PayloadMapping(content["mapping"])
+    except BadMapping as error:
+        reading.faults += [f"sources.toml: {name}.mapping: {fault}" for fault in str(error).splitlines()]
+        return as_sent
 
 
 def _check_keys(
     reading: _Reading, warnings: list[str], name: str, content: dict[str, Any], keys: tuple[str, ...], secret: str
 ) -> None:
-    if not keys:
+    if not keys and not (reading.made_keys / f"{name}.json").exists():
         warnings.append(f"source {name}: {content['secret']} is not set, so it answers 401 to everybody")
     for number, key in enumerate(keys, start=1):
         try:
-            signing_key(key)
+            SCHEMES[content["scheme"]].read_key(key)
         except BadKey as error:
             warnings.append(f"source {name}: key {number} in {content['secret']} is not used: {error}")
-    if secret:
+    if secret and content["scheme"] != "open311":
         try:
             signing_key(secret)
         except BadKey as error:

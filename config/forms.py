@@ -10,11 +10,14 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate, valida
 from bridge.reports.clocks import BadSpan, Deed, parse_span
 from bridge.reports.people import Role
 from bridge.reports.routing import FIELDS
+from bridge.schemes import SCHEMES
 from config.calendars import DAYS, BadHours, stretch
 
 NAME = r"[a-z0-9][a-z0-9-]{0,63}\Z"
 _VARIABLE = validate.Regexp(r"[A-Z][A-Z0-9_]*\Z")
 _VARIABLE_OR_NONE = validate.Regexp(r"([A-Z][A-Z0-9_]*)?\Z")
+
+_HEADER = validate.Regexp(r"[A-Za-z0-9-]{1,64}\Z", error="must be the name of a header, like X-Hub-Signature-256")
 
 
 class _Checked(Schema):
@@ -60,10 +63,15 @@ class SourceSchema(_Checked):
     """A table of sources.toml: one city app."""
 
     name = fields.String(required=True)
-    scheme = fields.String(required=True, validate=validate.OneOf(["standard-webhooks"]))
+    scheme = fields.String(required=True, validate=validate.OneOf(list(SCHEMES)))
     secret = fields.String(required=True, validate=_VARIABLE)
     callback_url = fields.String(load_default="", validate=_VARIABLE_OR_NONE)
     callback_secret = fields.String(load_default="", validate=_VARIABLE_OR_NONE)
+    header = fields.String(load_default="X-Hub-Signature-256", validate=_HEADER)
+    id_header = fields.String(load_default="webhook-id", validate=_HEADER)
+    rate = fields.Integer(load_default=0, strict=True, validate=validate.Range(0, 100_000))
+    mapping = fields.Dict(keys=fields.String(), values=fields.String(), load_default=None)
+    expected_datetime = fields.Boolean(load_default=False)
 
 
 class OfficeSchema(_Checked):

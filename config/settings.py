@@ -131,6 +131,11 @@ class Settings:
         return self.data_dir / "spool.sqlite3"
 
     @property
+    def made_keys(self) -> Path:
+        """Where keys made for sources are kept, a file for each."""
+        return self.data_dir / "keys"
+
+    @property
     def embedded(self) -> bool:
         """Tell whether the queue is the embedded one."""
         return self.broker_url.startswith("embedded:")

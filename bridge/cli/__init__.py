@@ -5,10 +5,12 @@ import sys
 import click
 
 from bridge.casework import NothingOwed
-from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, reports, run
+from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, reports, run, sources
+from bridge.keyring import BrokenKeyFile
 from bridge.reports.escalation import NothingToHurry
 from bridge.reports.merging import NotPossible
 from bridge.reports.states import MoveRefused
+from bridge.signing import BadKey
 from bridge.storage.database import DatabaseAway
 from bridge.storage.migrate import NotMigrated
 from bridge.storage.people import NoSuchPerson
@@ -25,7 +27,7 @@ def cli() -> None:
     """
 
 
-for module in (run, check, clock, reports, calendar, policies, inspect, engine, manage):
+for module in (run, check, clock, reports, calendar, policies, inspect, engine, manage, sources):
     for command in module.COMMANDS:
         cli.add_command(command)
 
@@ -38,6 +40,8 @@ _SAID: dict[type[Exception], str] = {
     NothingToHurry: "Not possible: {}.",
     NotPossible: "Not possible: {}.",
     NotMigrated: "{}",
+    BadKey: "This key cannot be used: {}.",
+    BrokenKeyFile: "{}",
     DatabaseAway: "The database cannot be reached: {}",
 }
 

@@ -7,19 +7,21 @@ for sessions, routing and contexts, and they would cost it half of its time (doc
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs
 
 import structlog
 from prometheus_client import Counter
 
 from bridge.arrivals import Arrivals
 from bridge.broker.publisher import NotDurable, Publisher
-from bridge.signing import NotAuthentic, verify
+from bridge.receiver.doors import Door, Doors, TooMany, Verified
+from bridge.schemes import SCHEMES, Headers
+from bridge.signing import NotAuthentic
 from bridge.strict_json import NotJson
 from schemas.city import NotAReport, checked_id
 
@@ -37,20 +39,15 @@ CONFIRM_S = 8.0
 
 OUTCOMES = Counter("bridge_webhooks_total", "Webhooks by source and what became of them", ["source", "outcome"])
 
-#: Stands in for the keys of an unknown source, so that it costs the same time as a known one.
-_NO_KEYS = (b"\x00" * 32,)
-_SIGNED = {
-    "webhook-id": "HTTP_WEBHOOK_ID",
-    "webhook-timestamp": "HTTP_WEBHOOK_TIMESTAMP",
-    "webhook-signature": "HTTP_WEBHOOK_SIGNATURE",
-}
+#: Stands in for the door of an unknown source, so that it costs the same time as a known one.
+_NO_DOOR = Door(SCHEMES["standard-webhooks"], Headers("", ""))
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """What the way in needs: live keys per source, the arrivals, a publisher, and our public address."""
+    """What the way in needs: a door per source, the arrivals, a publisher, and our public address."""
 
-    keys: Mapping[str, tuple[bytes, ...]]
+    doors: Doors
     arrivals: Arrivals
     publisher: Publisher
     public_url: str
@@ -91,23 +88,25 @@ class WayIn:
         return [content]
 
     def _answer(self, source: str, environ: Environ) -> tuple[int, dict[str, Any], dict[str, str]]:
-        known = source if source in self._receiver.keys else "unknown"
+        known = source if source in self._receiver.doors else "unknown"
         try:
             answer = _accept(self._receiver, source, environ)
         except Refused as refused:
             OUTCOMES.labels(known, refused.outcome).inc()
             return refused.status, {"status": "refused", "detail": refused.detail}, refused.headers
         OUTCOMES.labels(known, answer["status"]).inc()
-        return 202, answer, {}
+        return (200 if "dry_run" in answer else 202), answer, {}
 
 
 def _accept(receiver: Receiver, source: str, environ: Environ) -> dict[str, Any]:
     body = _bounded_body(environ)
-    webhook_id = _authentic(receiver, source, environ, body)
+    webhook_id, key_id = _let_in(receiver, source, environ, body)
     received_at = datetime.now(UTC)
     digest = hashlib.sha256(body).hexdigest()
     answer = _judged(receiver, source, webhook_id, body) | {"received_at": received_at.isoformat(), "sha256": digest}
-    message = receiver.arrivals.sealed(source, webhook_id, "", received_at, digest, body)
+    if _is_dry_run(environ):
+        return answer | {"dry_run": True, "status": f"would_be_{answer['status']}", "key_id": key_id}
+    message = receiver.arrivals.sealed(source, webhook_id, key_id, received_at, digest, body)
     try:
         receiver.publisher.publish([message], timeout_s=CONFIRM_S)
     except NotDurable as error:
@@ -116,6 +115,12 @@ def _accept(receiver: Receiver, source: str, environ: Environ) -> dict[str, Any]
         detail = "The report could not be stored safely. Send it again later."
         raise Refused(503, "not_durable", detail, **{"Retry-After": str(RETRY_AFTER_S)}) from error
     return answer
+
+
+def _is_dry_run(environ: Environ) -> bool:
+    """Tell whether the sender only wants to know what would happen: `?dry_run`."""
+    asked = environ.get("QUERY_STRING")
+    return bool(asked) and parse_qs(asked, keep_blank_values=True).get("dry_run", ["no"])[0] in ("", "1", "true", "yes")
 
 
 def _judged(receiver: Receiver, source: str, webhook_id: str, body: bytes) -> dict[str, Any]:
@@ -163,13 +168,16 @@ def _read(stream: Any, length: int) -> bytes:
     return body
 
 
-def _authentic(receiver: Receiver, source: str, environ: Environ, body: bytes) -> str:
-    keys = receiver.keys.get(source) or _NO_KEYS
-    headers = {name: environ.get(variable, "") for name, variable in _SIGNED.items()}
+def _let_in(receiver: Receiver, source: str, environ: Environ, body: bytes) -> Verified:
+    door = receiver.doors.get(source, _NO_DOOR)
     try:
-        webhook_id = verify(keys, headers, body, now_s=time.time())
+        verified = door.authentic(environ, body)
+        # Only now: whoever has no key must not use up what the city may send.
+        door.let_through()
     except NotAuthentic as error:
-        raise Refused(401, error.reason, "Not authentic.") from error
-    if keys is _NO_KEYS:
-        raise Refused(401, "unknown_source", "Not authentic.")
-    return webhook_id
+        outcome = "unknown_source" if door is _NO_DOOR else error.reason
+        raise Refused(401, outcome, "Not authentic.") from error
+    except TooMany as error:
+        detail = "Too many webhooks in a second. Send this one again later."
+        raise Refused(429, "throttled", detail, **{"Retry-After": str(error.wait_s)}) from error
+    return verified

@@ -123,7 +123,8 @@ def test_files_without_a_fault_become_one_configuration(tmp_path: Path) -> None:
 def test_shipped_files_have_no_fault_and_clocks_of_every_kind() -> None:
     settings = read_settings({"BRIDGE_BROKER_URL": "amqp://mq", "BRIDGE_TICKET_KEY": KEY, "BRIDGE_SECRET_KEY": KEY})
     assert settings.config_dir == SHIPPED
-    found = read_configuration(settings, {"QLUE_WEBHOOK_SECRET": KEY})
+    secrets = ("QLUE_WEBHOOK_SECRET", "JAKI_WEBHOOK_SECRET", "OPEN311_API_KEY")
+    found = read_configuration(settings, dict.fromkeys(secrets, KEY))
     assert set(found.rulebook.policies["default"]) == set(Kind)
     assert found.warnings == ()
 

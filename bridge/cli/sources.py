@@ -1,0 +1,160 @@
+"""`bridge sources …`: trying a payload's mapping, and the keys of a source."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.common import as_json, moment, open_service, show_json, show_table
+from bridge.words import when
+
+if TYPE_CHECKING:
+    from bridge.service import Service
+    from config.files import Source
+
+#: How long an old key goes on beside its successor, unless said otherwise.
+OVERLAP = timedelta(hours=24)
+
+
+@click.group()
+def sources() -> None:
+    """The city apps that send reports: their keys and payloads."""
+
+
+def _source(service: Service, name: str) -> Source:
+    found = service.configuration.sources.get(name)
+    if found is None:
+        known = ", ".join(service.configuration.sources)
+        raise click.ClickException(f"no source {name!r}; sources.toml has {known}")
+    return found
+
+
+@sources.command("test")
+@click.argument("source")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def test_source(source: str, file: Path) -> None:
+    """Show the report a source's payload becomes, or each fault in words; nothing is sent or stored.
+
+    Example: bridge sources test jaki payload.json
+    """
+    from bridge.strict_json import NotJson
+    from schemas.city import NotAReport, load_event
+
+    service = open_service()
+    name = _source(service, source).name
+    try:
+        event = service.arrivals.payload(name, "test", file.read_bytes())
+        click.echo(json.dumps(event, indent=2, ensure_ascii=False))
+        load_event(event)
+    except (NotJson, NotAReport) as error:
+        problems = error.problems if isinstance(error, NotAReport) else [str(error)]
+        for problem in problems:
+            click.secho(f"  - {problem}", fg="yellow", err=True)
+        raise click.ClickException(f"{file} is not a report of {name}; it would be set aside") from error
+    click.secho(f"This would be accepted as a report of {name}.", fg="green", err=True)
+
+
+@sources.group()
+def key() -> None:
+    """The keys a source may sign with: several count at a time, so that one is changed without a gap."""
+
+
+@key.command("list")
+@click.argument("source")
+@as_json
+def list_keys(source: str, as_json: bool) -> None:
+    """List a source's keys by id, and from when to when each counts; never their texts.
+
+    Example: bridge sources key list qlue
+    """
+    service = open_service()
+    now_s = datetime.now(UTC).timestamp()
+    rows = [
+        {
+            "id": one.id,
+            "counts_now": one.counts(now_s),
+            "not_before": one.not_before,
+            "not_after": one.not_after,
+            "kept_in": "data folder" if one.made else _source(service, source).secret_names,
+        }
+        for one in service.keyring(_source(service, source)).known()
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("id", "counts_now", "not_before", "not_after", "kept_in"))
+
+
+@key.command("new")
+@click.argument("source")
+@click.option("--from", "since", default="", help="Date or time, Jakarta; default now.")
+@click.option("--until", default="", help="Date or time, Jakarta; default for good.")
+@click.option("--key", "text", default="", help="A key the source made itself; `-` asks for it. Default: a new one.")
+def new_key(source: str, since: str, until: str, text: str) -> None:
+    """Make a key for a source and show it, once; it counts within a second, without a restart, on this machine.
+
+    Example: bridge sources key new qlue
+    """
+    service = open_service()
+    ring, scheme = service.keyring(_source(service, source)), _source(service, source).scheme
+    if text == "-":
+        text = click.prompt("Key", hide_input=True)
+    begin, end = moment(since) if since else None, moment(until) if until else None
+    if end and end <= (begin or datetime.now(UTC)):
+        raise click.ClickException("it would end before it begins")
+    made = text or _made(scheme, source)
+    name = ring.add(made, not_before=begin, not_after=end)
+    click.echo(
+        f"Key {name} of {source} counts from {when(begin, 'en') if begin else 'now'}"
+        f"{' until ' + when(end, 'en') if end else ''}."
+    )
+    if not text:
+        click.echo("Give it to the city over a safe way; it is not shown again:")
+        click.echo(f"  {made}")
+    others = [one.id for one in ring.known() if one.id != name and one.not_after is None]
+    if others:
+        click.echo(f"When the city has changed over: bridge sources key retire {source} {others[0]}")
+
+
+@key.command("retire")
+@click.argument("source")
+@click.argument("key_id")
+@click.option("--at", default="", help="Date or time, Jakarta; default in 24 hours.")
+@click.option("--now", "at_once", is_flag=True, help="At once: the key is in wrong hands.")
+def retire_key(source: str, key_id: str, at: str, at_once: bool) -> None:
+    """End a key; until then the old and the new one both count.
+
+    Example: bridge sources key retire qlue 3fk2m7qa
+    """
+    service = open_service()
+    ring = service.keyring(_source(service, source))
+    found = next((one for one in ring.known() if one.id == key_id), None)
+    if found is None:
+        raise click.ClickException(f"{source} has no key {key_id!r}; see: bridge sources key list {source}")
+    now = datetime.now(UTC)
+    end = now if at_once else moment(at) if at else now + OVERLAP
+    ring.retire(key_id, end)
+    click.echo(f"Key {key_id} of {source} counts until {when(end, 'en')}.")
+    left = [one for one in ring.known() if one.id != key_id and (one.not_after is None or one.not_after > end)]
+    if not left:
+        click.secho(
+            f"Then {source} has no key and answers 401 to everybody. First: bridge sources key new {source}",
+            fg="yellow",
+            err=True,
+        )
+
+
+def _made(scheme: str, source: str) -> str:
+    if scheme == "standard-webhooks":
+        return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+    random = secrets.token_urlsafe(32)
+    return f"{source}:{random}" if scheme == "basic" else random
+
+
+COMMANDS = (sources,)
