@@ -21,6 +21,8 @@ from bridge.signing import (
     NotAuthentic,
     VerifyingKey,
     matched,
+    sending_key,
+    sign,
     verifying_key,
 )
 
@@ -48,12 +50,26 @@ class Shown(NamedTuple):
         return value
 
 
+class Sending(NamedTuple):
+    """What a sender is about to post: its key's text, and the time in seconds since 1970."""
+
+    key: str
+    headers: Headers
+    webhook_id: str
+    body: bytes
+    now_s: int
+
+
 @dataclass(frozen=True)
 class Scheme:
-    """One way to prove it: `read_key` turns a key's text into what `check` compares with, or raises BadKey."""
+    """One way to prove it: `read_key` turns a key's text into what `check` compares with, or raises BadKey.
+
+    `proof` is the sender's side: the headers to post with.
+    """
 
     read_key: Callable[[str], Any]
     check: Callable[[Sequence[Any], Shown], Matched]
+    proof: Callable[[Sending], dict[str, str]]
     decoy: Any
 
 
@@ -140,13 +156,36 @@ def _id(shown: Shown) -> str:
     return given
 
 
+def _signed(sending: Sending) -> dict[str, str]:
+    webhook_id, at = sending.webhook_id, sending.now_s
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(at),
+        "webhook-signature": sign(sending_key(sending.key), webhook_id, at, sending.body),
+    }
+
+
+def _with_mac(sending: Sending) -> dict[str, str]:
+    mac = hmac.digest(sending.key.encode(), sending.body, sha256).hex()
+    return {sending.headers.signature: f"sha256={mac}", sending.headers.id: sending.webhook_id}
+
+
+def _with_password(sending: Sending) -> dict[str, str]:
+    credentials = base64.b64encode(sending.key.encode()).decode("ascii")
+    return {"Authorization": f"Basic {credentials}", sending.headers.id: sending.webhook_id}
+
+
+def _with_token(sending: Sending) -> dict[str, str]:
+    return {"Authorization": f"Bearer {sending.key}", sending.headers.id: sending.webhook_id}
+
+
 _DECOY = b"\x00" * 32
 
 #: By the names sources.toml uses.
 SCHEMES: Mapping[str, Scheme] = {
-    "standard-webhooks": Scheme(verifying_key, _standard, _DECOY),
-    "hmac-sha256": Scheme(secret_text, _hmac_sha256, _DECOY),
-    "basic": Scheme(user_and_password, _basic, _DECOY),
-    "bearer": Scheme(secret_text, _bearer, _DECOY),
-    "open311": Scheme(secret_text, _open311, _DECOY),
+    "standard-webhooks": Scheme(verifying_key, _standard, _signed, _DECOY),
+    "hmac-sha256": Scheme(secret_text, _hmac_sha256, _with_mac, _DECOY),
+    "basic": Scheme(user_and_password, _basic, _with_password, _DECOY),
+    "bearer": Scheme(secret_text, _bearer, _with_token, _DECOY),
+    "open311": Scheme(secret_text, _open311, _with_token, _DECOY),
 }

@@ -181,10 +181,13 @@ def simulate(
 
     Example: bridge simulate --reports 100 --rate 20 --duplicates 5
     """
+    from bridge.schemes import Headers
     from bridge.simulation.city import Plan, run
 
     service = open_service()
     found = service.configuration.sources.get(source)
+    if found is not None and found.scheme == "open311":
+        raise click.ClickException("Open311 clients post forms, not webhooks; docs/open311.md shows one with curl")
     if found is None or not found.keys:
         raise click.ClickException(f"source {source!r} has no key here; set the variable sources.toml names for it")
     plan = Plan(
@@ -196,6 +199,8 @@ def simulate(
         faults=faults,
         seed=seed,
         parallel=parallel,
+        scheme=found.scheme,
+        headers=Headers(found.header, found.id_header),
     )
     with click.progressbar(length=plan.total, label="Sending", file=sys.stderr) as bar:
         tally = run(plan, bar.update)

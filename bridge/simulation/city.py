@@ -15,11 +15,12 @@ from typing import Any
 
 import requests
 
-from bridge.signing import sign, signing_key
+from bridge.schemes import SCHEMES, Headers, Sending
 from bridge.simulation.complaints import complaint
 from bridge.words import ZONE
 
 _TIMEOUT_S = 30
+_USUAL = Headers("X-Hub-Signature-256", "webhook-id")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Plan:
     faults: int = 0
     seed: int = 1
     parallel: int = 4
+    scheme: str = "standard-webhooks"
+    headers: Headers = _USUAL
 
     @property
     def total(self) -> int:
@@ -107,20 +110,15 @@ def run(plan: Plan, progress: Callable[[int], Any] = lambda _: None) -> Tally:
 class _Sender:
     def __init__(self, plan: Plan, progress: Callable[[int], Any]) -> None:
         self._plan, self._progress = plan, progress
-        self._key = signing_key(plan.key)
         self._local = threading.local()
         self._lock = threading.Lock()
         self._refused: Counter[str] = Counter()
         self.tally = Tally()
 
     def send(self, outgoing: Outgoing) -> None:
-        timestamp = int(time.time())
-        headers = {
-            "content-type": "application/json",
-            "webhook-id": outgoing.webhook_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._key, outgoing.webhook_id, timestamp, outgoing.body),
-        }
+        plan = self._plan
+        sending = Sending(plan.key, plan.headers, outgoing.webhook_id, outgoing.body, int(time.time()))
+        headers = {"content-type": "application/json", **SCHEMES[plan.scheme].proof(sending)}
         try:
             answer = self._session().post(self._plan.url, data=outgoing.body, headers=headers, timeout=_TIMEOUT_S)
         except requests.RequestException:
