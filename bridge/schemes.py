@@ -10,6 +10,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -46,8 +47,13 @@ class Shown(NamedTuple):
 
     def header(self, name: str) -> str:
         """Return a header; absent and empty are the same."""
-        value: str = self.environ.get("HTTP_" + name.upper().replace("-", "_"), "")
+        value: str = self.environ.get(_variable(name), "")
         return value
+
+
+@cache
+def _variable(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")
 
 
 class Sending(NamedTuple):
