@@ -190,10 +190,9 @@ def _amended(event: CityEvent, report: Report, *, now: datetime) -> tuple[Change
     if event.happened_at < report.event_at or decided:
         changes.note(report, "late_event", actor, now, type=event.type, webhook_id=event.webhook_id)
         return changes, Effect.LATE
+    sent = {name: _like(getattr(report, name), event.data[name]) for name in AMENDABLE if name in event.data}
     differing = {
-        name: _like(getattr(report, name), event.data[name])
-        for name in AMENDABLE
-        if name in event.data and _like(getattr(report, name), event.data[name]) != getattr(report, name)
+        name: value for name, value in sent.items() if _comparable(value) != _comparable(getattr(report, name))
     }
     if not differing:
         return changes, Effect.UNCHANGED
@@ -225,3 +224,8 @@ def _like(present: Any, sent: Any) -> Any:
     if isinstance(present, tuple):
         return tuple(sent or ())
     return (sent or {}) if isinstance(present, dict) else sent
+
+
+def _comparable(value: Any) -> Any:
+    """Return what tells two values apart: the same sealed twice is never the same, its mark is."""
+    return {name: part for name, part in value.items() if name != "sealed"} if isinstance(value, dict) else value

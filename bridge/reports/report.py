@@ -18,7 +18,7 @@ class Report:
     """A citizen's report as the bridge holds it (laporan); the registered case (perkara) is only mirrored.
 
     `sequence` numbers what the city was told, from 1. `cycle` rises when the report is reopened. `assigned_before`
-    holds the person ids whose desk it was on earlier in this cycle.
+    holds the person ids whose desk it was on earlier in this cycle. The contact in `reporter` is sealed.
     """
 
     report_id: str
@@ -49,6 +49,7 @@ class Report:
     missing: tuple[str, ...] = ()
     sequence: int = 0
     merged_into: str | None = None  # the ticket that goes on in its place
+    forgotten_at: datetime | None = None  # when its personal data was removed for good
 
     @property
     def facts(self) -> dict[str, str]:

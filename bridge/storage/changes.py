@@ -62,11 +62,12 @@ def enqueue(database: Database, connection: Connection, rows: list[dict[str, Any
 def _changed(changed: Collection[Report], before: Mapping[str, Report]) -> list[dict[str, Any]]:
     """Return the rows of the reports without the columns that none of them changed."""
     rows = {report.report_id: report_row(report) for report in changed}
+    known = {report_id: report_row(before[report_id]) for report_id in rows if report_id in before}
     names = {
         name
         for report_id, row in rows.items()
         for name, value in row.items()
-        if report_id not in before or getattr(before[report_id], name) != value
+        if report_id not in known or known[report_id][name] != value
     }
     kept = ("report_id", *sorted(names - {"report_id"}))
     return [{name: row[name] for name in kept} for row in rows.values()] if names else []

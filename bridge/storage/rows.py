@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from bridge.reports.businesses import plain_name
 from bridge.reports.clocks import ClockState, Kind, Obligation, Pause
 from bridge.reports.people import Person, Role
 from bridge.reports.report import Delivery, Escalation, Event, Report
@@ -22,8 +23,9 @@ _ESCALATION_FIELDS = tuple(f.name for f in fields(Escalation))
 
 
 def report_row(report: Report) -> dict[str, Any]:
-    """Return the row of a report."""
-    return vars(report).copy()
+    """Return the row of a report, with what follows from it: by whom and against whom, for finding the same again."""
+    who, whom = report.reporter.get("consumer"), plain_name(report.business.get("name"))
+    return {**vars(report), "consumer_mark": who, "business_name": whom}
 
 
 def report_of(row: Row) -> Report:

@@ -327,6 +327,18 @@ def test_amendment_is_noted_by_its_fields_never_by_their_content() -> None:
     assert (notice.event, notice.recipient, dict(notice.payload)) == ("amended", "ani", {})
 
 
+def test_same_contact_sealed_anew_is_no_amendment_and_another_one_is() -> None:
+    def sealed(token: str, mark: str) -> dict[str, str]:
+        return {"domicile": "31.74", "sealed": token, "mark": mark}
+
+    office = taken([an_event(SUBMITTED, reporter=sealed("gAAAAAone", "m1"))])
+    office.later(an_event(AMENDED, 1, reporter=sealed("gAAAAAtwo", "m1")))
+    assert office.effects["msg_report.amended_1"] is Effect.UNCHANGED
+    office.later(an_event(AMENDED, 2, reporter=sealed("gAAAAAsix", "m2")))
+    assert office.effects["msg_report.amended_2"] is Effect.AMENDED
+    assert report_of(office).reporter["mark"] == "m2"
+
+
 def test_event_older_than_the_last_one_applied_changes_nothing() -> None:
     office = taken([an_event(SUBMITTED), an_event(AMENDED, 3, title="New")])
     before = report_of(office)
