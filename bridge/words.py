@@ -56,6 +56,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "warning": ("Peringatan tenggat", "Deadline warning"),
     "withdrawn": ("Laporan dicabut", "Report withdrawn"),
     "status_changed": ("Kabar ke aplikasi kota", "Status to the city app"),
+    "forgotten": ("Data pribadi dihapus", "Personal data removed"),
+    # what somebody looked at
+    "contact": ("kontak pelapor", "the reporter's contact"),
     # states of a delivery
     "pending": ("menunggu dikirim", "pending"),
     "sending": ("sedang dikirim", "sending"),

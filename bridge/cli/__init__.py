@@ -15,6 +15,7 @@ from bridge.storage.database import DatabaseAway
 from bridge.storage.migrate import NotMigrated
 from bridge.storage.people import NoSuchPerson
 from bridge.storage.reports import NoSuchReport
+from bridge.vault import Unreadable
 from config.settings import BadSettings
 
 
@@ -42,6 +43,7 @@ _SAID: dict[type[Exception], str] = {
     NotMigrated: "{}",
     BadKey: "This key cannot be used: {}.",
     BrokenKeyFile: "{}",
+    Unreadable: "Cannot be opened: {}.",
     DatabaseAway: "The database cannot be reached: {}",
 }
 

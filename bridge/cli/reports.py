@@ -1,4 +1,4 @@
-"""`bridge reports list|show|ack|move|meet|assign|escalate|merge|transfer`."""
+"""`bridge reports list|show|looks|ack|move|meet|assign|escalate|merge|transfer`."""
 
 from __future__ import annotations
 
@@ -47,12 +47,14 @@ def list_reports(status: str | None, assignee: str, search: str, most: int, as_j
 
 @reports.command("show")
 @ticket_argument
+@click.option("--reveal", is_flag=True, help="The reporter's contact unmasked; that you looked is kept.")
 @as_json
-def show_report(ticket: str, as_json: bool) -> None:
-    """Show a report with its clocks and history.
+def show_report(ticket: str, reveal: bool, as_json: bool) -> None:
+    """Show a report with its clocks and history; who complains is masked.
 
     Example: bridge reports show K7Q2-9XWM-4T8R
     """
+    from bridge.looking import revealed, veiled
     from bridge.storage import reports as stored
 
     service = open_service(need_rules=True)
@@ -60,9 +62,12 @@ def show_report(ticket: str, as_json: bool) -> None:
         report = stored.by_ticket(connection, ticket)
         owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
         history = stored.history_of(connection, report.report_id)
+    vault = service.arrivals.vault
     row = public({**vars(report), "obligations": owed})
     row |= {
         "title": report.title,
+        "contact": revealed(service.database, vault, report, me().name) if reveal else veiled(vault, report),
+        "forgotten_at": report.forgotten_at,
         "category": report.category,
         "outcome": report.outcome,
         "case_number": report.case_number,
@@ -78,12 +83,35 @@ def show_report(ticket: str, as_json: bool) -> None:
     click.secho(f"{report.ticket}  {report.title}", bold=True)
     for name in ("status", "office", "assignee", "source", "external_id", "category", "case_number"):
         click.echo(f"  {name:12} {row[name] or '-'}")
+    for name, value in row["contact"].items():
+        click.echo(f"  {name:12} {value}")
     for owing in row["obligations"]:
         click.echo(
             f"  {owing['kind']:12} {owing['state']}, level {owing['level']}, next due {owing['next_due'] or '-'}"
         )
     for line in row["history"]:
         click.echo(f"  {line['at']:%Y-%m-%d %H:%M:%S}  {line['event']:14} {line['actor']}  {line['data'] or ''}")
+
+
+@reports.command("looks")
+@ticket_argument
+@as_json
+def list_looks(ticket: str, as_json: bool) -> None:
+    """List who looked at the personal data of a report, newest first.
+
+    Example: bridge reports looks K7Q2-9XWM-4T8R
+    """
+    from bridge.storage import looks
+    from bridge.storage import reports as stored
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        found = looks.of(connection, stored.by_ticket(connection, ticket).report_id)
+    rows = [{name: look[name] for name in ("at", "actor", "what")} for look in found]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("at", "actor", "what"))
 
 
 @reports.command("ack")

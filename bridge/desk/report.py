@@ -12,23 +12,27 @@ from bridge.auth import EVERYBODY, acting, needs
 from bridge.clock_words import duration, ladder, ledger, local, office_names, span_words
 from bridge.desk.bar import bar
 from bridge.desk.shown import actor_name, facts_of, happened, shown_report, used_percent
+from bridge.looking import needs_contact, revealed, veiled
 from bridge.pages import language
 from bridge.reports.clocks import Kind
 from bridge.reports.desk_time import Stay, by_desk, stays
 from bridge.reports.escalation import Desk
 from bridge.reports.explaining import Account, What, accounts
 from bridge.reports.moves import Details
-from bridge.reports.people import Person, Role
+from bridge.reports.people import Role
 from bridge.reports.report import Report
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import BEFORE_REGISTRATION, OUTCOME_WORDS, Move, Outcome, Status, Words, moves_from
 from bridge.service import Service
-from bridge.storage import deliveries, escalations, people
+from bridge.storage import deliveries, escalations, looks, people
 from bridge.storage import reports as stored
 from bridge.storage.rows import escalation_of, event_of
+from bridge.vault import Unreadable
 
 log = structlog.get_logger()
 
+#: Who sees who looked at personal data.
+SEE_LOOKS = (Role.CHAIR, Role.ADMIN)
 #: What an application to BPSK must hold (SK 350/2001 art. 16, as cited in docs/glossary.md).
 APPLICATION_NEEDS = (
     ("Nama dan alamat lengkap dengan bukti identitas", "Full name and address with proof of identity"),
@@ -49,8 +53,6 @@ def blueprint(service: Service) -> Blueprint:
     @needs(service, *EVERYBODY)
     def show(ticket: str) -> str:
         content = service.rules.deciding(lambda: _content(service, ticket))
-        if content["contacts_shown"]:
-            log.info("contacts_seen", ticket=ticket, by=g.person.person_id)
         return render_template("desk/report.html", **content)
 
     @routes.post("/desk/reports/<ticket>/moves/<move>")
@@ -93,6 +95,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         history = stored.history_of(connection, report.report_id)
         fired = escalations.listed(connection, escalations.Wanted(ticket=ticket, warnings=True))
         told = deliveries.listed(connection, report_id=report.report_id)
+        seen = looks.of(connection, report.report_id) if g.person.role in SEE_LOOKS else []
         now = service.database.now(connection)
     mine = [o for o in owed if o.cycle == report.cycle]
     explained = accounts(report, mine, book, desk, [escalation_of(row) for row in fired], now=now)
@@ -104,7 +107,8 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "now": now,
         "offices": [office for office in book.offices.values() if office.office_id != report.office],
         "people": [p for p in desk.people if p.role is Role.OFFICER and p.person_id != report.assignee],
-        "contacts_shown": sees_contacts(g.person, report),
+        "contact": _contact(service, report),
+        "looks": [{**look, "by": actor_name(look["actor"], names, language())} for look in seen],
         "moves": [m for m in moves_from(report.status) if m is not Move.WITHDRAW],
         "outcomes": _outcomes(report),
         "needs": APPLICATION_NEEDS,
@@ -115,11 +119,16 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
     }
 
 
-def sees_contacts(person: Person, report: Report) -> bool:
-    """Tell whether a person sees names and numbers: the assignee and the secretariat do, others masked."""
-    if report.reporter.get("anonymous"):
-        return False
-    return person.person_id == report.assignee or person.role is Role.SECRETARIAT
+def _contact(service: Service, report: Report) -> dict[str, str] | None:
+    """Return the contact as this person may see it, or None when no key of ours opens it."""
+    vault = service.arrivals.vault
+    if not needs_contact(g.person, report):
+        return veiled(vault, report)
+    try:
+        return revealed(service.database, vault, report, acting(g.person).name)
+    except Unreadable:
+        log.error("contact_unreadable", ticket=report.ticket)
+        return None
 
 
 def _outcomes(report: Report) -> list[tuple[Outcome, Words]]:

@@ -27,6 +27,17 @@ def test_reports_have_the_promised_keys_and_no_contacts(desk: Desk) -> None:
     assert not [canary for canary in CANARIES.values() if canary in texts]
 
 
+def test_contact_is_masked_unless_revealed_and_each_look_is_kept(desk: Desk) -> None:
+    masked = {"name": "S••• K•••", "phone": "+6••••••77", "email": "s•••@warga.example"}
+    assert desk.rows("reports", "show", desk.ticket)["contact"] == masked
+    assert desk.rows("reports", "looks", desk.ticket) == []
+    assert CANARIES["phone"] in desk.run("reports", "show", desk.ticket, "--reveal").output
+    assert desk.rows("reports", "show", desk.ticket, "--reveal")["contact"]["name"] == CANARIES["name"]
+    looks = desk.rows("reports", "looks", desk.ticket)
+    assert [(look["actor"].partition(":")[0], look["what"]) for look in looks] == [("cli", "contact")] * 2
+    assert "cli:" in desk.run("reports", "looks", desk.ticket).output
+
+
 def test_escalations_have_the_promised_keys_newest_first(desk: Desk) -> None:
     promised = "seq ticket cycle kind level due_at fired_at lateness_s to did delivered hash".split()
     rows = desk.rows("escalations", "list", "--ticket", desk.ticket.replace("-", "").lower())

@@ -1,12 +1,14 @@
 """Who may what: every route of the application is walked, none is forgotten when one is added."""
 
 import re
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 from werkzeug.routing import Rule
 
 from bridge.reports.people import Role
+from bridge.vault import new_data_key
 from tests.web.office import CANARIES, PASSWORD, ROLES, Office
 
 #: Open to everybody, and why.
@@ -262,6 +264,40 @@ def test_contacts_are_shown_to_the_assignee_and_the_secretariat_and_masked_for_a
         text = office.inside(name).get(f"/desk/reports/{ticket}").text
         seen = {contact for contact in contacts if contact in text}
         assert seen == (contacts if name == "budi" or role is Role.SECRETARIAT else set()), name
+
+
+def test_contact_is_masked_so_that_two_can_be_told_apart(office: Office) -> None:
+    text = office.inside("kartika").get(f"/desk/reports/{office.canary_report()}").text
+    assert all(masked in text for masked in ("S••• K•••", "+6••••••77", "s•••@warga.example"))
+
+
+def test_each_look_at_a_contact_is_kept_and_shown_to_chair_and_admin(office: Office) -> None:
+    ticket = office.canary_report()
+    office.assign(ticket, "budi")
+    looked = {}
+    for name in ("kartika", "budi", "sekar", "budi", "adi", "kartika"):
+        text = office.inside(name).get(f"/desk/reports/{ticket}").text
+        looked[name] = re.findall(r"</span> (\w+): kontak pelapor", text)
+    assert looked == {"kartika": ["Budi", "Sekar", "Budi"], "budi": [], "sekar": [], "adi": ["Budi", "Sekar", "Budi"]}
+
+
+def test_where_there_is_no_contact_there_is_no_look(office: Office) -> None:
+    for reporter in ({"domicile": "31.74"}, {"name": CANARIES["name"], "anonymous": True}):
+        ticket = office.new_report(reporter=reporter)
+        office.inside("sekar").get(f"/desk/reports/{ticket}")
+        assert "kontak pelapor" not in office.inside("adi").get(f"/desk/reports/{ticket}").text
+
+
+def test_contact_whose_key_is_gone_is_said_to_be_locked_and_the_rest_is_shown(tmp_path: Path) -> None:
+    before = Office(tmp_path, BRIDGE_DATA_KEY=new_data_key())
+    ticket = before.canary_report()
+    before.close()
+    after = Office(tmp_path)
+    text = after.inside("sekar").get(f"/desk/reports/{ticket}").text
+    assert "kuncinya tidak ada" in text
+    assert CANARIES["description"] in text
+    assert after.inside("kartika").get(f"/desk/reports/{ticket}").status_code == 200
+    after.close()
 
 
 def test_lists_exports_and_the_api_hold_no_contacts(office: Office) -> None:
