@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from bridge.arrivals import Arrivals
+from bridge.contacts import without_contacts
 from bridge.reports.clocks import Obligation
 from bridge.reports.escalation import Desk
 from bridge.reports.intake import CityEvent, Effect, EventType, existing_report, new_report
@@ -108,7 +109,7 @@ class TakeIn:
             webhook_id=bare.webhook_id,
             happened_at=checked["timestamp"],
             received_at=bare.received_at,
-            data=checked["data"],
+            data=without_contacts(self._arrivals.vault, checked["data"]),
         )
         return replace(bare, event=event)
 
