@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from bridge.arrivals import Arrivals
 from bridge.broker.messages import grouped
 from bridge.casework import Casework
+from bridge.contacts import opened
 from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span
 from bridge.reports.moves import Actor
 from bridge.reports.people import Person, Role
@@ -178,10 +179,12 @@ class Office:
             return [dict(row) for row in connection.execute(statement.order_by(*at.primary_key)).mappings()]
 
     def snapshot(self) -> dict[str, list[dict[str, Any]]]:
-        """Return every row of every table, bodies opened: sealed twice they are never the same."""
+        """Return every row of every table, what is sealed opened: sealed twice it is never the same."""
         found = {name: self.rows(name) for name in metadata.tables}
         for name in ("webhooks", "set_aside"):
             found[name] = [row | {"body": plain(row)} for row in found[name]]
+        for row in found["reports"]:
+            row["reporter"] = {**row["reporter"], "sealed": opened(ARRIVALS.vault, row["reporter"])}
         return found
 
     def set(self, table: str, values: Mapping[str, Any], **where: Any) -> int:
