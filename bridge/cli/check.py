@@ -129,6 +129,7 @@ def doctor() -> None:
         ("configuration", _check_configuration),
         ("disk", _check_disk),
         ("database", _check_database),
+        ("data key", _check_data_key),
         ("queue", _check_queue),
         ("spool", _check_spool),
         ("clocks", _check_clocks),
@@ -167,6 +168,27 @@ def _check_database(service: Service) -> list[str]:
     except (DatabaseAway, NotMigrated) as error:
         return [str(error)]
     return []
+
+
+def _check_data_key(service: Service) -> list[str]:
+    from bridge.resealing import survey
+    from bridge.storage.database import DatabaseAway
+    from bridge.storage.migrate import NotMigrated, check
+
+    try:
+        check(service.database)
+        found = survey(service.database, service.arrivals.vault)
+    except (DatabaseAway, NotMigrated):
+        return ["cannot be seen without the database"]
+    faults = []
+    if found.lost:
+        faults.append(
+            f"{found.lost} of {found.looked} looked at are sealed with a key that is not here; put the old key back in "
+            "BRIDGE_DATA_KEY behind the new one"
+        )
+    if found.clear:
+        faults.append(f"{found.clear} of {found.looked} looked at lie in clear; run: bridge data-key apply")
+    return faults
 
 
 def _check_queue(service: Service) -> list[str]:

@@ -3,7 +3,10 @@
 import getpass
 import json
 import logging
+import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from bridge.reports.tickets import read_ticket
 from bridge.service import Service
 from bridge.words import LANGUAGES, ZONE
 
+#: Nobody needs a progress bar for less, in seconds.
+PATIENCE_S = 2.0
 in_language = click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Of the text.")
 as_json = click.option("--json", "as_json", is_flag=True, help="An array of objects with stable keys.")
 
@@ -86,6 +91,21 @@ def moment(text: str) -> datetime:
 def me() -> Actor:
     """Return who acts when a move is made at the keyboard of the server."""
     return Actor(f"cli:{getpass.getuser()}")
+
+
+class Bar:
+    """A progress bar that comes when the work takes longer than one likes to wait without one."""
+
+    def __init__(self, stack: ExitStack, label: str) -> None:
+        self._stack, self._label, self._began, self._shown = stack, label, time.monotonic(), 0
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None and time.monotonic() - self._began > PATIENCE_S:
+            self._bar = self._stack.enter_context(click.progressbar(length=total, label=self._label, file=sys.stderr))
+        if self._bar is not None:
+            self._bar.update(max(0, done - self._shown))
+            self._shown = max(done, self._shown)
 
 
 def show_json(rows: Any) -> None:

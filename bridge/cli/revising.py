@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
 import click
 
-from bridge.cli.common import me, show_json, show_table
+from bridge.cli.common import Bar, me, show_json, show_table
 from bridge.recomputing import Preview, Recomputing, StillHeld, Superseded
 from bridge.reports.recompute import Change, Counts, Moved
 from bridge.service import Service
 
 as_object = click.option("--json", "as_json", is_flag=True, help="An object: versions, counts, and every move.")
-#: Nobody needs a bar for less, in seconds.
-PATIENCE_S = 2.0
 
 
 def show_preview(service: Service, change: Change, *, as_json: bool, most: int) -> None:
@@ -43,7 +40,7 @@ def apply(service: Service, change: Change, reason: str) -> None:
     with ExitStack() as stack:
         try:
             done = Recomputing(service.database, service.rules).apply(
-                change, reason=reason.strip(), actor=me(), progress=_Bar(stack)
+                change, reason=reason.strip(), actor=me(), progress=Bar(stack, "Moving")
             )
         except (Superseded, StillHeld) as error:
             raise click.ClickException(
@@ -53,21 +50,6 @@ def apply(service: Service, change: Change, reason: str) -> None:
         click.echo("Nothing to do: every open clock has it already.")
         return
     click.echo(f"{_numbers(done, 'moved', 'became')} Every move is in the history of its report.")
-
-
-class _Bar:
-    """A progress bar that comes when the work takes longer than one likes to wait without one."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack, self._began, self._shown = stack, time.monotonic(), 0
-        self._bar: Any = None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._bar is None and time.monotonic() - self._began > PATIENCE_S:
-            self._bar = self._stack.enter_context(click.progressbar(length=total, label="Moving", file=sys.stderr))
-        if self._bar is not None:
-            self._bar.update(max(0, done - self._shown))
-            self._shown = max(done, self._shown)
 
 
 def _sentence(found: Preview) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bridge.broker.embedded import QueueStore, payload_of
 from bridge.broker.messages import Message
 from bridge.storage.webhooks import put_aside
+from bridge.vault import data_key, new_data_key
 from config.settings import SETTINGS
 from tests.servers import free_port
 from tests.web.keyboard import Desk, assert_refused
@@ -248,6 +249,37 @@ def test_doctor_names_each_fault_and_what_to_do(desk: Desk, tmp_path: Path) -> N
         assert said in result.output
     late = desk.run("doctor").output
     assert "start: bridge work watch_clocks" in late
+
+
+def test_new_data_key_is_printed_alone_with_where_to_put_it_beside(desk: Desk) -> None:
+    made = desk.run("data-key", "new")
+    data_key(made.stdout.strip())
+    assert "BRIDGE_DATA_KEY" in made.stderr
+
+
+def test_keys_are_rotated_and_the_doctor_says_when_one_is_missing(tmp_path: Path) -> None:
+    desk, old, new = Desk(tmp_path), new_data_key(), new_data_key()
+    both = f"{new} {old}"
+    assert "2 looked at, sealed 2: " in desk.run("data-key", "apply", BRIDGE_DATA_KEY=old).output
+    counted = desk.run("data-key", "apply", "--dry-run", BRIDGE_DATA_KEY=both)
+    assert "2 looked at, would seal 2: " in counted.output
+    assert "sealed with a key that is not here" in desk.run("doctor", BRIDGE_DATA_KEY=new).output
+    lost = desk.run("data-key", "apply", BRIDGE_DATA_KEY=new)
+    assert (lost.exit_code, "2 remain that no key opens" in lost.output) == (1, True)
+    refused = desk.really_run("reports", "show", desk.ticket, "--reveal", BRIDGE_DATA_KEY=new)
+    assert_refused(refused, "no key in BRIDGE_DATA_KEY opens this")
+    assert desk.run("data-key", "apply", BRIDGE_DATA_KEY=both).exit_code == 0
+    assert "ok   data key" in desk.run("doctor", BRIDGE_DATA_KEY=new).output
+    assert CANARIES["phone"] in desk.run("reports", "show", desk.ticket, "--reveal", BRIDGE_DATA_KEY=new).output
+    desk.office.close()
+
+
+def test_doctor_finds_what_lies_in_clear(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with desk.office.service.database.write() as connection:
+        connection.exec_driver_sql('UPDATE reports SET reporter = \'{"name": "Siti"}\'')
+    assert "1 of 2 looked at lie in clear; run: bridge data-key apply" in desk.run("doctor").output
+    desk.office.close()
 
 
 def test_doctor_counts_the_reports_that_wait_for_the_queue(desk: Desk, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""`bridge data-key new|apply`: the keys that seal personal data."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import click
+
+from bridge.cli.common import Bar, open_service
+from bridge.resealing import Tally, reseal
+from bridge.vault import new_data_key
+
+
+@click.group("data-key")
+def data_key() -> None:
+    """The keys that seal personal data."""
+
+
+@data_key.command("new")
+def new() -> None:
+    """Print a new key, and say where to put it.
+
+    Example: bridge data-key new
+    """
+    click.echo(new_data_key())
+    click.echo(
+        "Put it first in BRIDGE_DATA_KEY, before the present ones and a space, for every process; restart them, then: "
+        "bridge data-key apply",
+        err=True,
+    )
+
+
+@data_key.command("apply")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+def apply(dry_run: bool) -> None:
+    """Bring everything under the first key of BRIDGE_DATA_KEY, beside running workers; stopped, do it again.
+
+    Example: bridge data-key apply --dry-run
+    """
+    service = open_service(need_rules=True)
+    with ExitStack() as stack:
+        progress = Bar(stack, "Sealing")
+        tally = reseal(service.database, service.arrivals.vault, dry_run=dry_run, progress=progress)
+    changed = tally.stale - tally.held
+    did = "would seal" if dry_run else "sealed"
+    click.echo(
+        f"{tally.looked:,} looked at, {did} {changed:,}: {tally.clear:,} in clear, {tally.older:,} under an older key."
+    )
+    if remaining := _remaining(tally):
+        raise click.ClickException(remaining)
+    if not dry_run:
+        click.echo(
+            "Nothing remains under another key. Older ones may leave BRIDGE_DATA_KEY when every process seals with the "
+            "new one and no older message waits in a queue or a spool."
+        )
+
+
+def _remaining(tally: Tally) -> str:
+    said = []
+    if tally.held:
+        said.append(f"{tally.held:,} remain that others held; do it again")
+    if tally.lost:
+        said.append(f"{tally.lost:,} remain that no key opens; put the old key back behind the new and do it again")
+    return "; ".join(said)
+
+
+COMMANDS = (data_key,)
