@@ -5,9 +5,8 @@ import sys
 import click
 
 from bridge.casework import NothingOwed
-from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, reports, run, sources
+from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, privacy, reports, run, sources
 from bridge.keyring import BrokenKeyFile
-from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, privacy, reports, run
 from bridge.reports.escalation import NothingToHurry
 from bridge.reports.merging import NotPossible
 from bridge.reports.states import MoveRefused
@@ -29,8 +28,7 @@ def cli() -> None:
     """
 
 
-for module in (run, check, clock, reports, calendar, policies, inspect, engine, manage, sources):
-for module in (run, check, clock, reports, calendar, policies, inspect, privacy, engine, manage):
+for module in (run, check, clock, reports, calendar, policies, inspect, privacy, engine, manage, sources):
     for command in module.COMMANDS:
         cli.add_command(command)
 
