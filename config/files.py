@@ -48,11 +48,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Configuration:
-    """All files together. `warnings` are faults that stop nobody from starting, such as a source without a key."""
+    """All files together. `warnings` are faults that stop nobody from starting; `keyless` sources have no key."""
 
     sources: Mapping[str, Source]
     rulebook: Rulebook
     warnings: tuple[str, ...] = ()
+    keyless: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what whoever starts it should know, a line each."""
+        missing = [
+            f"source {name}: {self.sources[name].secret_names} is not set, so it answers 401 to everybody"
+            for name in self.keyless
+        ]
+        return [*missing, *self.warnings]
 
 
 @dataclass
@@ -60,7 +70,6 @@ class _Reading:
     """One pass over the folder; faults gather here."""
 
     folder: Path
-    made_keys: Path
     faults: list[str] = field(default_factory=list)
     #: What each file speaks of, right or wrong: who only names a thing is not blamed for the thing's own faults.
     named: dict[str, set[str]] = field(default_factory=dict)
@@ -111,7 +120,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
     Raises:
         BadSettings: with every fault of every file.
     """
-    reading = _Reading(settings.config_dir, settings.made_keys)
+    reading = _Reading(settings.config_dir)
     env = Environment(variables)
     warnings: list[str] = []
     sources = _sources(reading, env, warnings)
@@ -125,7 +134,9 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
         raise BadSettings(faults)
     told_back = frozenset(source.name for source in sources.values() if source.callback_url)
     rulebook = Rulebook(tuple(rules), offices, calendars, policies, told_back)
-    return Configuration(sources, rulebook, tuple(warnings))
+    made = {path.stem for path in settings.made_keys.glob("*.json")}
+    keyless = [name for name, source in sources.items() if not source.keys and name not in made]
+    return Configuration(sources, rulebook, tuple(warnings), tuple(keyless))
 
 
 def _sources(reading: _Reading, env: Environment, warnings: list[str]) -> dict[str, Source]:
@@ -170,8 +181,6 @@ def _payload(reading: _Reading, name: str, content: dict[str, Any]) -> Payload:
 def _check_keys(
     reading: _Reading, warnings: list[str], name: str, content: dict[str, Any], keys: tuple[str, ...], secret: str
 ) -> None:
-    if not keys and not (reading.made_keys / f"{name}.json").exists():
-        warnings.append(f"source {name}: {content['secret']} is not set, so it answers 401 to everybody")
     for number, key in enumerate(keys, start=1):
         try:
             SCHEMES[content["scheme"]].read_key(key)

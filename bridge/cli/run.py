@@ -154,7 +154,7 @@ Stop with Ctrl-C; nothing is lost by it, nor by kill -9."""
 
 
 def _warn(service: Service) -> None:
-    for warning in service.configuration.warnings:
+    for warning in service.configuration.notes:
         click.secho(f"Note: {warning}", fg="yellow", err=True)
 
 

@@ -315,7 +315,7 @@ WARNED = [
 def test_source_without_a_usable_key_warns_and_stops_nobody(
     tmp_path: Path, variables: dict[str, str], warning: str
 ) -> None:
-    (told,) = read(tmp_path, RIGHT, **variables).warnings
+    (told,) = read(tmp_path, RIGHT, **variables).notes
     assert told.startswith(warning)
     assert SHORT not in told
 
