@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 #: How long the file is believed, in seconds.
 LOOK_S = 1.0
+_NOT_YET = object()
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,10 @@ class KeyFile:
             BrokenKeyFile: it is damaged.
         """
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            return [{"id": str(line["id"]), **{name: line.get(name) for name in _SAID}} for line in content]
+            return [_readable_line(line) for line in json.loads(self.path.read_text(encoding="utf-8"))]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise BrokenKeyFile(f"{self.path} cannot be read: {error}") from error
 
     @contextmanager
@@ -85,7 +85,14 @@ class KeyFile:
         draft.replace(self.path)
 
 
-_SAID = ("text", "not_before", "not_after")
+def _readable_line(line: dict[str, Any]) -> dict[str, Any]:
+    name = str(line["id"])
+    said = {part: line.get(part) for part in ("text", "not_before", "not_after")}
+    if not isinstance(said["text"], str | None):
+        raise TypeError(f"the text of key {name} is no text")
+    for part in ("not_before", "not_after"):
+        _instant(said[part])
+    return {"id": name, **said}
 
 
 class Keyring:
@@ -105,7 +112,7 @@ class Keyring:
         self._read_key = read_key
         self._lock = threading.Lock()
         self._looked_at = -LOOK_S
-        self._seen: object = None
+        self._seen: object = _NOT_YET
         self._ready: list[tuple[Key, Any]] = []
 
     def known(self) -> list[Key]:
@@ -163,7 +170,7 @@ class Keyring:
     def _look(self) -> None:
         with self._lock:
             seen = _mark_of(self.file.path)
-            if seen != self._seen or self._looked_at < 0:
+            if seen != self._seen:
                 try:
                     self._ready = list(self._readable(self.known()))
                     self._seen = seen
@@ -186,12 +193,9 @@ def _said(key: Key, line: dict[str, Any]) -> Key:
 
 
 def _instant(text: str | None) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text) if text else None
-    except ValueError as error:
-        raise BrokenKeyFile(f"{text!r} is not a time") from error
+    at = datetime.fromisoformat(text) if text else None
     if at and not at.tzinfo:
-        raise BrokenKeyFile(f"{text} has no time zone")
+        raise ValueError(f"{text} has no time zone")
     return at
 
 
