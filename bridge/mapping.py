@@ -4,7 +4,7 @@ Beside JMESPath's own functions there are three: `local_time(text, zone)` gives 
 `epoch(number)` turns seconds since 1970 into an ISO time, `pick(object, key)` looks a word up in a table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -51,6 +51,8 @@ class _Words(functions.Functions):
 
 
 _OPTIONS = jmespath.Options(custom_functions=_Words())
+#: What an expression raises on something it was not made for; JMESPath's own functions do not check all they take.
+_MISFITS = (JMESPathError, TypeError, ValueError, OverflowError, OSError, ZoneInfoNotFoundError, RecursionError)
 
 
 class PayloadMapping:
@@ -67,9 +69,12 @@ class PayloadMapping:
         self._found: list[tuple[str, Any]] = []
         for place, expression in expressions.items():
             try:
-                self._found.append((place, jmespath.compile(expression)))
+                compiled = jmespath.compile(expression)
             except JMESPathError as error:
                 faults.append(f"{place}: {expression!r} cannot be read: {' '.join(str(error).split())}")
+                continue
+            faults += [f"{place}: {expression!r} cannot be read: {fault}" for fault in _wrong_calls(compiled.parsed)]
+            self._found.append((place, compiled))
         if faults:
             raise BadMapping("\n".join(sorted(faults)))
 
@@ -84,7 +89,7 @@ class PayloadMapping:
         for place, expression in self._found:
             try:
                 value = expression.search(sent, options=_OPTIONS)
-            except (JMESPathError, ValueError, OverflowError, OSError, ZoneInfoNotFoundError, RecursionError) as error:
+            except _MISFITS as error:
                 problems.append(f"{place}: {_misfit(error)}")
                 continue
             if value is not None:
@@ -92,6 +97,23 @@ class PayloadMapping:
         if problems:
             raise NotAReport(problems)
         return event
+
+
+def _wrong_calls(node: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what JMESPath itself says only when a report is there: unknown functions, too many or few arguments."""
+    if node["type"] == "function_expression":
+        name, given = node["value"], len(node["children"])
+        function = _Words.FUNCTION_TABLE.get(name)
+        if function is None:
+            yield f"there is no function {name}()"
+        else:
+            least = len(function["signature"])
+            variadic = least > 0 and function["signature"][-1].get("variadic", False)
+            if given < least or (given > least and not variadic):
+                yield f"{name}() takes {least}{' or more' if variadic else ''} arguments, not {given}"
+    for child in node["children"]:
+        if isinstance(child, Mapping):
+            yield from _wrong_calls(child)
 
 
 def _misfit(error: Exception) -> str:
