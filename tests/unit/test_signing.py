@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.signing import TOLERANCE_S, BadKey, NotAuthentic, sign, signing_key, verify
+from bridge.signing import (
+    TOLERANCE_S,
+    BadKey,
+    NotAuthentic,
+    matched,
+    sending_key,
+    sign,
+    signing_key,
+    verify,
+    verifying_key,
+)
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEY, OTHER_KEY = signing_key(SECRET), bytes(32)
@@ -231,3 +241,71 @@ def test_error_about_a_bad_key_never_repeats_the_key() -> None:
         with pytest.raises(BadKey) as refused:
             signing_key(text)
         assert short not in str(refused.value)
+
+
+# --- v1a, Ed25519 ---------------------------------------------------------------------------------------------------
+
+PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+V1A = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+PUBLIC_KEY = verifying_key(PUBLIC)
+
+
+def test_ed25519_signs_and_is_taken_as_the_known_answer_says() -> None:
+    assert sign(sending_key(PRIVATE), ID, AT, BODY) == V1A
+    assert matched([PUBLIC_KEY], headers(signature=V1A), BODY, now_s=AT) == (ID, 0)
+
+
+def test_private_half_alone_signs_the_same() -> None:
+    half = base64.b64encode(base64.b64decode(PRIVATE[5:])[:32]).decode()
+    assert sign(sending_key(f"whsk_{half}"), ID, AT, BODY) == V1A
+
+
+def test_shared_and_public_keys_stand_side_by_side_and_the_one_that_matched_is_named() -> None:
+    keys = [verifying_key(SECRET), PUBLIC_KEY]
+    assert matched(keys, headers(), BODY, now_s=AT).key_number == 0
+    assert matched(keys, headers(signature=V1A), BODY, now_s=AT).key_number == 1
+    assert matched(keys, headers(signature=f"{V1A} {SIGNATURE}"), BODY, now_s=AT).key_number == 0
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["v1a,", V1A[:-1], V1A[:-4] + "AA==", V1A[:-3] + "h==", V1A + "=", V1A.replace("v1a", "v1"), V1A.replace("v1a", "v2a"),
+     "v1a," + "A" * 86 + "==", "v1a," + "A" * 85 + "B==", "v1a,ä" + V1A[5:], SIGNATURE.replace("v1", "v1a"), V1A + "\n"],
+)  # fmt: skip
+def test_forged_ed25519_signatures_are_refused(signature: str) -> None:
+    with pytest.raises(NotAuthentic):
+        verify([PUBLIC_KEY], headers(signature=signature), BODY, now_s=AT)
+
+
+@pytest.mark.parametrize("changed", [{"body": BODY + b" "}, {"id": "msg_2"}, {"timestamp": str(AT + 1)}])
+def test_ed25519_covers_id_time_and_body(changed: dict[str, Any]) -> None:
+    body = changed.pop("body", BODY)
+    with pytest.raises(NotAuthentic):
+        verify([PUBLIC_KEY], headers(signature=V1A, **changed), body, now_s=AT)
+
+
+def test_public_key_used_as_a_shared_one_opens_nothing() -> None:
+    # Whoever knows the public key must not be able to make a v1 signature that counts.
+    forged = sign(base64.b64decode(PUBLIC[5:]), ID, AT, BODY)
+    with pytest.raises(NotAuthentic):
+        verify([PUBLIC_KEY], headers(signature=forged), BODY, now_s=AT)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(PRIVATE, "the sender's private key"), ("whpk_", "has 32 bytes, this one has 0"), ("whpk_" + PLAIN, "this one has 24"),
+     ("whpk_!", "not base64"), ("", "only 0 bytes")],
+)  # fmt: skip
+def test_what_cannot_check_signatures_is_refused_with_reason(text: str, why: str) -> None:
+    with pytest.raises(BadKey, match=re.escape(why)) as refused:
+        verifying_key(text)
+    assert PRIVATE[5:] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [(PUBLIC, "not base64"), ("whsk_" + PLAIN, "this one has 24"), ("whsk_ä", "not base64")]
+)
+def test_what_cannot_make_signatures_is_refused_with_reason(text: str, why: str) -> None:
+    with pytest.raises(BadKey, match=re.escape(why)):
+        sending_key(text)

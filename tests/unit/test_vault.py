@@ -72,3 +72,19 @@ def test_what_is_no_key_is_refused_with_how_to_make_one(text: str) -> None:
 
 def test_made_key_is_one() -> None:
     data_key(new_data_key())
+
+
+@pytest.mark.parametrize("token", [b"", b"gAAAAA", b"\xff" * 80, b"A" * 100])
+def test_damage_is_unreadable_and_nothing_worse(token: bytes) -> None:
+    with pytest.raises(Unreadable):
+        Vault.under(MASTER).open(token)
+
+
+def test_every_changed_byte_is_found() -> None:
+    vault = Vault.under(MASTER)
+    token = bytearray(base64.urlsafe_b64decode(vault.seal(b"a")))
+    for place in range(len(token)):
+        changed = token.copy()
+        changed[place] ^= 1
+        with pytest.raises(Unreadable):
+            vault.open(base64.urlsafe_b64encode(bytes(changed)))
