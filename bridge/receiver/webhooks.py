@@ -120,7 +120,9 @@ def _accept(receiver: Receiver, source: str, environ: Environ) -> dict[str, Any]
 def _is_dry_run(environ: Environ) -> bool:
     """Tell whether the sender only wants to know what would happen: `?dry_run`."""
     asked = environ.get("QUERY_STRING")
-    return bool(asked) and parse_qs(asked, keep_blank_values=True).get("dry_run", ["no"])[0] in ("", "1", "true", "yes")
+    said = parse_qs(asked, keep_blank_values=True).get("dry_run", ["no"])[0] if asked else "no"
+    # Whoever writes `dry_run=True` means it, too.
+    return said.lower() not in ("0", "false", "no")
 
 
 def _judged(receiver: Receiver, source: str, webhook_id: str, body: bytes) -> dict[str, Any]:
