@@ -81,6 +81,12 @@ class Crew:
             self.stop.set()
 
 
+#: Connections waitress holds at once; a stalled one costs a socket and what it has sent, never a thread.
+CONNECTIONS = 1000
+#: Seconds without a byte after which one is closed.
+IDLE_S = 30
+
+
 def serve(app: Flask, host: str, port: int, crew: Crew) -> None:
     """Serve an app in a thread of the crew. Waitress buffers bodies itself: slow senders hold no thread.
 
@@ -88,19 +94,30 @@ def serve(app: Flask, host: str, port: int, crew: Crew) -> None:
         CannotListen: the address is taken or not ours.
     """
     from waitress import create_server
+    from waitress.server import BaseWSGIServer
 
+    from bridge.strict_http import StrictChannel
+
+    sockets: dict[int, object] = {}
     try:
         server = create_server(
             app,
+            map=sockets,
             host=host,
             port=port,
             threads=16,
             ident=None,
+            connection_limit=CONNECTIONS,
+            channel_timeout=IDLE_S,
+            asyncore_use_poll=True,  # select() knows no more than 1024 files
             max_request_body_size=1024 * 1024,
             # What a front says about addresses is judged in one place: create_app believes as many as are configured.
             clear_untrusted_proxy_headers=False,
         )
     except OSError as error:
         raise CannotListen(f"cannot listen on {host}:{port}: {error}; set BRIDGE_LISTEN") from error
+    for listening in sockets.values():
+        if isinstance(listening, BaseWSGIServer):
+            listening.channel_class = StrictChannel
     crew.add(f"web-{port}", server.run)
     crew.on_stop(server.close)
