@@ -44,7 +44,7 @@ def receive() -> None:
     Example: BRIDGE_BROKER_URL=amqp://… bridge receive
     """
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
 
     service = open_service(quiet=False)
@@ -56,6 +56,8 @@ def receive() -> None:
         address=settings.listen_host,
         port=settings.listen_port,
         interface=Interfaces.WSGI,
+        # HTTP/2 would let one connection hold all threads with stalled bodies; the front speaks HTTP/1.1.
+        http=HTTPModes.http1,
         workers=settings.receiver_workers,
         blocking_threads=32,
         backlog=2048,
