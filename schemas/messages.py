@@ -10,10 +10,17 @@ class _MessageSchema(Schema):
         unknown = RAISE
 
 
-class WebhookReceivedSchema(_MessageSchema):
+class _Releasable(_MessageSchema):
+    """What may end as a dead letter: `letter` is the number it had on the set-aside list when it was released."""
+
+    letter = fields.Integer(strict=True)
+
+
+class WebhookReceivedSchema(_Releasable):
     """One authentic webhook on its way to `take_in`: `body` is what was sent, sealed (a Fernet token).
 
-    `key_id` is the source's key that matched; `released` the number it had on the set-aside list, if it lay there.
+    `key_id` is the source's key that matched; `released` the number it had on the set-aside list, if it lay there as
+    invalid or under a reused id: it is deliberate then, and known by that number.
     """
 
     source = fields.String(required=True, validate=validate.Length(1, 64))
@@ -31,7 +38,7 @@ class WebhookBatchSchema(_MessageSchema):
     items = fields.List(fields.Nested(WebhookReceivedSchema), required=True, validate=validate.Length(1, 1000))
 
 
-class DeliveryDueSchema(_MessageSchema):
+class DeliveryDueSchema(_Releasable):
     """A notice or a callback is due; everything else is read from the database at that moment."""
 
     delivery_id = fields.UUID(required=True)

@@ -11,7 +11,7 @@ import click
 
 from bridge.cli.common import as_json, event_in, open_service, show_json
 from bridge.service import Service
-from bridge.words import say
+from bridge.words import length, say
 from config.settings import SETTINGS
 
 _MIN_FREE_BYTES = 500 * 1024 * 1024
@@ -240,7 +240,8 @@ def _check_clocks(service: Service) -> list[str]:
     if figures.given_up:
         faults.append(f"{figures.given_up} deliveries were given up; see: bridge deliveries list --state given_up")
     if figures.aside:
-        faults.append(f"{figures.aside} webhooks lie aside; see: bridge set-aside list")
+        oldest = length(figures.aside_oldest_s, "en")
+        faults.append(f"{figures.aside} lie aside, the oldest came {oldest} ago; see: bridge set-aside list")
     return faults
 
 

@@ -74,3 +74,9 @@ def aside_one(connection: Connection, set_aside_id: int) -> dict[str, Any] | Non
     """Return one thing set aside, with its body, or None."""
     row = connection.execute(sa.select(set_aside).where(set_aside.c.id == set_aside_id)).mappings().first()
     return dict(row) if row else None
+
+
+def key_of(connection: Connection, source: str, webhook_id: str, sha256: str) -> str:
+    """Return which of the source's keys matched a webhook with this very body; empty if that was not kept."""
+    mine = (webhooks.c.source == source) & (webhooks.c.webhook_id == webhook_id) & (webhooks.c.sha256 == sha256)
+    return connection.execute(sa.select(webhooks.c.key_id).where(mine)).scalar() or ""

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from bridge.storage.tables import deliveries, engine, obligations, outbox, set_aside, workers
+from bridge.storage.set_aside import heap
+from bridge.storage.tables import deliveries, engine, obligations, outbox, workers
 
 #: A worker not seen for so long has been replaced by another one: its line goes.
 _GONE = timedelta(days=1)
@@ -31,6 +32,7 @@ class Pulse:
     deliveries_open: int
     given_up: int
     aside: int
+    aside_oldest_s: float
     exhausted: int
 
 
@@ -39,6 +41,7 @@ def pulse(connection: Connection, now: datetime) -> Pulse:
     overdue = connection.execute(sa.select(sa.func.min(obligations.c.next_due))).scalar()
     watcher = connection.execute(sa.select(engine.c.ticked_at)).scalar()
     oldest = connection.execute(sa.select(sa.func.min(outbox.c.available_at))).scalar()
+    lies_aside = heap(connection)
     return Pulse(
         oldest_overdue_s=_age(now, overdue),
         watcher_s=_age(now, watcher) if watcher else None,
@@ -46,7 +49,8 @@ def pulse(connection: Connection, now: datetime) -> Pulse:
         outbox_age_s=_age(now, oldest),
         deliveries_open=_count(connection, deliveries, deliveries.c.finished_at.is_(None)),
         given_up=_count(connection, deliveries, deliveries.c.state == "given_up"),
-        aside=_count(connection, set_aside, set_aside.c.state == "waiting"),
+        aside=lies_aside.waiting,
+        aside_oldest_s=_age(now, lies_aside.oldest_at),
         exhausted=_count(connection, obligations, obligations.c.state == "running", obligations.c.next_due.is_(None)),
     )
 

@@ -45,6 +45,11 @@ def test_message_of_ours_is_read_with_its_data(kind: str) -> None:
     assert set(message["data"]) == set(DATA[kind])
 
 
+@pytest.mark.parametrize("kind", [kind for kind in DATA if kind != "webhook.batch"])
+def test_message_released_from_the_list_of_dead_letters_says_which_one_it_was(kind: str) -> None:
+    assert load_message(a_message(kind, letter=7))["data"]["letter"] == 7
+
+
 @pytest.mark.parametrize("kind", DATA)
 def test_field_nobody_knows_is_refused_wherever_it_stands(kind: str) -> None:
     with pytest.raises(ValidationError, match="Unknown field"):

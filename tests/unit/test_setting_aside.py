@@ -1,0 +1,43 @@
+"""What a person may do with what lies aside, and what that makes of it."""
+
+import pytest
+
+from bridge.reports.setting_aside import DecidedBefore, Did, ReasonMissing, State, decide, released_as
+from bridge.signing import sign, verify
+from bridge.storage.tables import set_aside, set_aside_decisions
+
+
+@pytest.mark.parametrize(
+    ("did", "then"),
+    [(Did.MENDED, State.WAITING), (Did.RELEASED, State.RELEASED), (Did.DISCARDED, State.DISCARDED)],
+)
+def test_what_waits_is_mended_released_or_discarded(did: Did, then: State) -> None:
+    assert decide(1, State.WAITING, did, "uji") is then
+
+
+@pytest.mark.parametrize("did", Did)
+@pytest.mark.parametrize("state", [State.RELEASED, State.DISCARDED])
+def test_what_was_decided_is_not_decided_again(state: State, did: Did) -> None:
+    with pytest.raises(DecidedBefore, match=f"number 7 was {state} already"):
+        decide(7, state, did, "uji")
+
+
+@pytest.mark.parametrize("reason", ["", "  \n"])
+@pytest.mark.parametrize("did", Did)
+def test_nothing_is_decided_without_a_reason(did: Did, reason: str) -> None:
+    with pytest.raises(ReasonMissing):
+        decide(1, State.WAITING, did, reason)
+
+
+def test_no_city_can_send_the_id_of_a_release() -> None:
+    name, key, at = released_as(7), b"k" * 32, 1_764_000_000
+    headers = {"webhook-id": name, "webhook-timestamp": str(at), "webhook-signature": sign(key, name, at, b"{}")}
+    with pytest.raises(Exception, match="header_grammar"):
+        verify([key], headers, b"{}", now_s=at)
+
+
+def test_tables_know_every_state_and_decision() -> None:
+    said = {str(check.sqltext) for table in (set_aside, set_aside_decisions) for check in table.constraints
+            if hasattr(check, "sqltext")}  # fmt: skip
+    for words in (State, Did):
+        assert any(all(f"'{word}'" in text for word in words) for text in said)
