@@ -17,8 +17,9 @@ from bridge.reports.clocks import Obligation
 from bridge.reports.escalation import Desk
 from bridge.reports.intake import CityEvent, Effect, EventType, existing_report, new_report
 from bridge.reports.report import Changes, Report
+from bridge.reports.setting_aside import released_as
 from bridge.rules import Rules
-from bridge.storage import people, webhooks
+from bridge.storage import people, set_aside, webhooks
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Connection, Database
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 class Arrival:
     """One authentic webhook out of the queue; `event` is None and `problems` are not empty if it is no report.
 
-    `body` is sealed and stays so.
+    `body` is sealed and stays so. `released` is the number it had on the set-aside list.
     """
 
     source: str
@@ -43,6 +44,7 @@ class Arrival:
     received_at: datetime
     sha256: str
     body: bytes
+    released: int | None = None
     event: CityEvent | None = None
     problems: tuple[str, ...] = ()
 
@@ -66,6 +68,7 @@ class _Batch:
     changes: Changes = field(default_factory=Changes)
     remembered: list[dict[str, Any]] = field(default_factory=list)
     aside: list[dict[str, Any]] = field(default_factory=list)
+    back: dict[int, list[str]] = field(default_factory=dict)  # released, and still no report: why
     settled: set[str] = field(default_factory=set)  # reports created here, so that what waited for them is applied
 
 
@@ -85,8 +88,9 @@ class TakeIn:
         self._rules.deciding(lambda: self._take_in(arrivals))
 
     def _checked(self, item: dict[str, Any], body: bytes) -> Arrival:
-        source, webhook_id = item["source"], item["webhook_id"]
-        bare = Arrival(source, webhook_id, item["key_id"] or "", item["received_at"], item["sha256"], body)
+        source, webhook_id, released = item["source"], item["webhook_id"], item.get("released")
+        known_by = webhook_id if released is None else released_as(released)
+        bare = Arrival(source, known_by, item["key_id"] or "", item["received_at"], item["sha256"], body, released)
         try:
             plain = self._arrivals.vault.open(body)
         except Unreadable as fault:
@@ -137,7 +141,7 @@ class TakeIn:
             if before is None:
                 seen[arrival.key] = arrival.sha256
                 fresh.append(arrival)
-            elif before != arrival.sha256:
+            elif before != arrival.sha256 and arrival.released is None:
                 log.error("webhook_id_reused", source=arrival.source, webhook_id=arrival.webhook_id)
                 aside.append(_aside(arrival, "id_reused", ["this webhook-id came before with another body"]))
         return fresh, aside
@@ -161,6 +165,9 @@ class TakeIn:
 
     def _decide(self, batch: _Batch, arrival: Arrival) -> None:
         event = arrival.event
+        if event is None and arrival.released is not None:
+            batch.back[arrival.released] = list(arrival.problems)
+            return
         if event is None:
             batch.aside.append(_aside(arrival, "invalid", list(arrival.problems)))
             batch.remembered.append(_remembered(arrival, "set_aside"))
@@ -202,7 +209,8 @@ class TakeIn:
             if row["effect"] == Effect.WAITING and row["report_id"] in batch.settled:
                 row["effect"] = "applied"
         webhooks.remember(batch.connection, batch.remembered)
-        webhooks.put_aside(self._database, batch.connection, batch.aside)
+        set_aside.put(self._database, batch.connection, batch.aside)
+        set_aside.take_back(batch.connection, batch.back)
 
 
 def _items(message: dict[str, Any]) -> list[dict[str, Any]]:
