@@ -37,20 +37,27 @@ def domain_errors() -> dict[type[Exception], tuple[int, str]]:
     from bridge.links import BadLink
     from bridge.reports.escalation import NothingToHurry
     from bridge.reports.merging import NotPossible
+    from bridge.reports.setting_aside import DecidedBefore, ReasonMissing
     from bridge.reports.states import MoveRefused
     from bridge.storage.database import Conflict, DatabaseAway
     from bridge.storage.people import NoSuchPerson
     from bridge.storage.reports import NoSuchReport
+    from bridge.storage.set_aside import NothingAside
+    from bridge.vault import Unreadable
 
     return {
         NoSuchReport: (404, "No such report"),
         NoSuchPerson: (404, "No such person"),
+        NothingAside: (404, "Nothing set aside has this number"),
         NothingOwed: (409, "Nothing owed"),
         MoveRefused: (409, "Move not allowed"),
         EscalatedSince: (409, "It has gone up since"),
         NothingToHurry: (409, "Nothing to hurry"),
         NotPossible: (409, "Not possible"),
         StaleCycle: (409, "The report was reopened since"),
+        DecidedBefore: (409, "Somebody else was first"),
+        ReasonMissing: (400, "A reason is needed"),
+        Unreadable: (409, "Sealed with a key that is not here"),
         BadLink: (404, "This link does not work"),
         Conflict: (409, "Somebody else was first"),
         DatabaseAway: (503, "The database is away"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bridge.delivery.webhook import CityWebhook
     from bridge.rules import Rules
     from bridge.storage.database import Database
+    from bridge.worklist import Worklist
 
 
 class Service:
@@ -80,6 +81,13 @@ class Service:
         from bridge.casework import Casework
 
         return Casework(self.database, self.rules)
+
+    @cached_property
+    def worklist(self) -> Worklist:
+        """What people do with what lies aside."""
+        from bridge.worklist import Worklist
+
+        return Worklist(self.database, self.arrivals)
 
     @cached_property
     def links(self) -> Links:

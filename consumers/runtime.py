@@ -57,11 +57,12 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message nobody could handle, as it lay in a dead-letter queue."""
+    """A message nobody could handle, as it lay in a dead-letter queue; `died` is why, if the broker says it."""
 
     queue: str
     message_id: str
     body: bytes
+    died: str = ""
 
 
 class QueueWorker:
@@ -167,7 +168,8 @@ class DeadLetterWorker(QueueWorker):
     def _read(self, raw: Any) -> dict[str, Any]:
         body = raw.body if isinstance(raw.body, bytes) else str(raw.body).encode()
         queue = raw.delivery_info.get("routing_key") or ""
-        letter = DeadLetter(queue, str(raw.properties.get("message_id") or ""), body)
+        died = str((raw.headers or {}).get("x-first-death-reason") or "")
+        letter = DeadLetter(queue, str(raw.properties.get("message_id") or ""), body, died)
         return {"id": letter.message_id, "type": "dead.letter", "data": letter}
 
 

@@ -5,16 +5,18 @@ import sys
 import click
 
 from bridge.casework import NothingOwed
-from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, privacy, reports, run, sources
+from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, privacy, reports, run, set_aside, sources
 from bridge.keyring import BrokenKeyFile
 from bridge.reports.escalation import NothingToHurry
 from bridge.reports.merging import NotPossible
+from bridge.reports.setting_aside import DecidedBefore, ReasonMissing
 from bridge.reports.states import MoveRefused
 from bridge.signing import BadKey
 from bridge.storage.database import DatabaseAway
 from bridge.storage.migrate import NotMigrated
 from bridge.storage.people import NoSuchPerson
 from bridge.storage.reports import NoSuchReport
+from bridge.storage.set_aside import NothingAside
 from bridge.vault import Unreadable
 from config.settings import BadSettings
 
@@ -28,7 +30,7 @@ def cli() -> None:
     """
 
 
-for module in (run, check, clock, reports, calendar, policies, inspect, privacy, engine, manage, sources):
+for module in (run, check, clock, reports, calendar, policies, inspect, set_aside, privacy, engine, manage, sources):
     for command in module.COMMANDS:
         cli.add_command(command)
 
@@ -36,6 +38,10 @@ _SAID: dict[type[Exception], str] = {
     BadSettings: "The configuration cannot be used:\n{}",
     NoSuchReport: "No report has the ticket {}.",
     NoSuchPerson: "No person has the id {}; see: bridge people list",
+    NothingAside: "Nothing set aside has the number {}; see: bridge set-aside list --state all",
+    DecidedBefore: "Not possible: {}.",
+    ReasonMissing: "Not possible: {}.",
+    Unreadable: "{}",
     MoveRefused: "{}.",
     NothingOwed: "{}.",
     NothingToHurry: "Not possible: {}.",

@@ -1,4 +1,4 @@
-"""`bridge escalations | set-aside | deliveries`: the logs and worklists."""
+"""`bridge escalations | deliveries`: the logs."""
 
 from __future__ import annotations
 
@@ -157,53 +157,6 @@ def verify() -> None:
     click.echo(f"The chain is whole: {verdict.sealed} rows, {verdict.unsealed} not yet sealed.")
 
 
-@click.group("set-aside")
-def set_aside() -> None:
-    """Webhooks that are authentic but no valid report, and messages nobody could handle."""
-
-
-@set_aside.command("list")
-@click.option("--state", type=click.Choice(["waiting", "released", "discarded", "all"]), default="waiting")
-@as_json
-def list_aside(state: str, as_json: bool) -> None:
-    """List what waits for a person, oldest first.
-
-    Example: bridge set-aside list
-    """
-    from bridge.storage import webhooks
-
-    service = open_service(need_rules=True)
-    with service.database.read() as connection:
-        found = webhooks.aside(connection, "" if state == "all" else state)
-    names = ("id", "source", "webhook_id", "reasons", "received_at", "state", "why", "sha256")
-    rows = [{name: row[name] for name in names} for row in found]
-    if as_json:
-        show_json(rows)
-    else:
-        show_table(rows, ("id", "received_at", "source", "webhook_id", "why", "reasons"))
-
-
-@set_aside.command("show")
-@click.argument("number", type=int)
-def show_aside(number: int) -> None:
-    """Show one with its body, byte for byte where it is text.
-
-    Example: bridge set-aside show 3
-    """
-    from bridge.storage import webhooks
-
-    service = open_service(need_rules=True)
-    with service.database.read() as connection:
-        row = webhooks.aside_one(connection, number)
-    if row is None:
-        raise click.ClickException(f"nothing set aside has the number {number}; see: bridge set-aside list")
-    for name in ("id", "source", "webhook_id", "why", "state", "received_at", "sha256"):
-        click.echo(f"{name:12} {row[name]}")
-    for reason in row["reasons"]:
-        click.secho(f"  - {reason}", fg="yellow")
-    click.echo(service.arrivals.vault.open(bytes(row["body"])).decode("utf-8", "backslashreplace"))
-
-
 @click.group()
 def deliveries() -> None:
     """Notices to the office and callbacks to the city."""
@@ -244,4 +197,4 @@ def list_deliveries(state: str, most: int, as_json: bool) -> None:
         show_table(rows, ("ticket", "purpose", "event", "channel", "to", "state", "attempts", "last_error"))
 
 
-COMMANDS = (escalations, set_aside, deliveries)
+COMMANDS = (escalations, deliveries)

@@ -1,4 +1,4 @@
-"""Webhooks as they came, byte for byte, their ids remembered for good; and those set aside for a person."""
+"""Webhooks as they came, byte for byte, their ids remembered for good."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.storage.database import Database
-from bridge.storage.tables import set_aside, webhooks
+from bridge.storage.tables import webhooks
 
 _EARLY_LOCK = 8311_02
 
@@ -54,26 +54,6 @@ def settle_waiting(connection: Connection, report_ids: Collection[str], effect: 
     if report_ids:
         statement = sa.update(webhooks).where(webhooks.c.report_id.in_(report_ids), webhooks.c.effect == "waiting")
         connection.execute(statement.values(effect=effect))
-
-
-def put_aside(database: Database, connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Keep what a person must look at; the same thing set aside twice is one line."""
-    database.insert_new(connection, set_aside, [{"state": "waiting", **row} for row in rows])
-
-
-def aside(connection: Connection, state: str = "waiting", *, most: int = 500) -> list[dict[str, Any]]:
-    """Return what lies aside, oldest first, without the bodies."""
-    columns = [c for c in set_aside.c if c.name != "body"]
-    statement = sa.select(*columns).order_by(set_aside.c.id).limit(most)
-    if state:
-        statement = statement.where(set_aside.c.state == state)
-    return [dict(row) for row in connection.execute(statement).mappings()]
-
-
-def aside_one(connection: Connection, set_aside_id: int) -> dict[str, Any] | None:
-    """Return one thing set aside, with its body, or None."""
-    row = connection.execute(sa.select(set_aside).where(set_aside.c.id == set_aside_id)).mappings().first()
-    return dict(row) if row else None
 
 
 def key_of(connection: Connection, source: str, webhook_id: str, sha256: str) -> str:

@@ -8,9 +8,10 @@ import pytest
 from bridge.reports.clocks import Kind
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome
-from bridge.storage import deliveries, engine, webhooks, workers
+from bridge.storage import deliveries, engine, set_aside, workers
 from bridge.storage import reports as stored
 from bridge.storage.reports import NoSuchReport, Wanted
+from bridge.storage.set_aside import NothingAside
 from tests.storage.office import ANI, Office, body, plain, webhook
 
 
@@ -118,14 +119,14 @@ def test_set_aside_is_listed_oldest_first_without_the_body_which_is_shown_alone(
     office.handle([webhook(b"{}", "msg-1"), webhook(b"[]", "msg-2")])
     office.set("set_aside", {"state": "discarded"}, webhook_id="msg-2")
     with office.database.read() as connection:
-        (waiting,) = webhooks.aside(connection)
-        everything = webhooks.aside(connection, "")
-        shown = webhooks.aside_one(connection, waiting["id"])
-        nothing = webhooks.aside_one(connection, 99_999_999)
+        (waiting,) = set_aside.listed(connection)
+        everything = set_aside.listed(connection, "")
+        shown = set_aside.one(connection, waiting["id"])
+        with pytest.raises(NothingAside):
+            set_aside.one(connection, 99_999_999)
     assert [row["webhook_id"] for row in everything] == ["msg-1", "msg-2"]
-    assert "body" not in waiting
-    assert shown is not None
-    assert (plain(shown), nothing) == (b"{}", None)
+    assert not {"body", "mended"} & set(waiting)
+    assert plain(shown) == b"{}"
 
 
 def test_pulse_counts_what_is_overlooked(office: Office) -> None:
@@ -136,6 +137,7 @@ def test_pulse_counts_what_is_overlooked(office: Office) -> None:
     office.set("deliveries", {"state": "given_up", "finished_at": office.now()}, purpose="callback")
     office.set("obligations", {"next_due": None}, kind="triage")
     now = office.now()
+    office.set("set_aside", {"received_at": now - timedelta(hours=7)})
     with office.database.write() as connection:
         engine.ticked(connection, now - timedelta(seconds=90))
     with office.database.read() as connection:
@@ -144,6 +146,7 @@ def test_pulse_counts_what_is_overlooked(office: Office) -> None:
     assert pulse.watcher_s == pytest.approx(90, abs=0.01)
     assert 3650 <= pulse.outbox_age_s < 3710
     assert (pulse.outbox, pulse.deliveries_open, pulse.given_up, pulse.aside, pulse.exhausted) == (4, 2, 2, 1, 2)
+    assert pulse.aside_oldest_s == pytest.approx(7 * 3600, abs=0.01)
 
 
 def test_pulse_of_an_idle_office_shows_no_watcher_and_nothing_late(office: Office) -> None:

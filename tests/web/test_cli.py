@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bridge.broker.embedded import QueueStore, payload_of
 from bridge.broker.messages import Message
-from bridge.storage.webhooks import put_aside
 from bridge.vault import data_key, new_data_key
 from config.settings import SETTINGS
 from tests.servers import free_port
@@ -67,27 +66,6 @@ def test_changed_row_of_the_log_is_found_by_verify(tmp_path: Path) -> None:
     broken = desk.run("escalations", "verify")
     desk.office.close()
     assert (broken.exit_code, "broken at number 4" in broken.output) == (1, True)
-
-
-def test_what_is_set_aside_is_listed_with_its_keys_and_shown_whole(desk: Desk) -> None:
-    body = b'{"type": "report.submitted"} \xff'
-    row = {
-        "source": "qlue",
-        "webhook_id": "msg_x",
-        "sha256": "0" * 64,
-        "why": "invalid",
-        "reasons": ["data: Missing"],
-        "body": desk.office.service.arrivals.vault.seal(body),
-    }
-    database = desk.office.service.database
-    with database.write() as connection:
-        put_aside(database, connection, [row | {"received_at": database.now(connection)}])
-    listed = desk.rows("set-aside", "list")
-    shown = desk.run("set-aside", "show", str(listed[0]["id"]))
-    assert {"id", "source", "webhook_id", "reasons", "received_at", "state"} <= set(listed[0])
-    assert '{"type": "report.submitted"} \\xff' in shown.output
-    assert "data: Missing" in shown.output
-    assert desk.run("set-aside", "show", "99").exit_code == 1
 
 
 def test_deliveries_have_the_promised_keys(desk: Desk) -> None:
