@@ -268,7 +268,7 @@ def test_body_is_checked_as_its_source_writes_it(office: Office) -> None:
         return json.loads(body(webhook_id, title=json.loads(content)["judul"]))
 
     arrivals = Arrivals(ARRIVALS.ticket_key, ARRIVALS.vault, {SOURCE: theirs})
-    office.take_in._arrivals = arrivals
+    office.take_in = TakeIn(office.database, office.rules, arrivals)
     number = _invalid(office, b'{"judul": ""}', "Q-77")
     worklist = Worklist(office.database, arrivals)
     worklist.release(number, ADI, "uji", b'{"judul": "Klaim"}')
