@@ -66,6 +66,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "failed": ("gagal, akan diulang", "failed, will be retried"),
     "given_up": ("menyerah", "given up"),
     "suppressed": ("tidak perlu lagi", "no longer needed"),
+    # what lies aside
+    "aside_waiting": ("menunggu", "waiting"),
+    "aside_released": ("dilepaskan", "released"),
+    "aside_discarded": ("dibuang", "discarded"),
+    "aside_mended": ("diperbaiki", "mended"),
+    "aside_invalid": ("bukan laporan yang sah", "no valid report"),
+    "aside_id_reused": ("nomor kiriman dipakai dua kali", "webhook-id used twice"),
+    "aside_dead_letter": ("gagal ditangani", "nobody could handle it"),
     # what is wrong with the clockwork
     "missed_steps": ("Langkah tenggat lewat dan belum dijalankan", "Steps overdue and not fired"),
     "outbox_late": ("Pesan tertahan di kotak keluar", "Messages wait in the outbox"),

@@ -67,10 +67,15 @@ class Worklist:
             NothingAside: there is none.
             Unreadable: sealed with a key that is not here.
         """
+        looked = self.opened(number)
+        log.info("set_aside_looked_at", number=number, by=actor)
+        return looked
+
+    def opened(self, number: int) -> Looked:
+        """Return one, opened, for whoever has looked at it already; raises as look does."""
         with self._database.read() as connection:
             row = stored.one(connection, number)
             decisions = stored.decisions(connection, number)
-        log.info("set_aside_looked_at", number=number, by=actor)
         original = self._arrivals.vault.open(bytes(row["body"]))
         return Looked(row, original, self._body(row), decisions)
 

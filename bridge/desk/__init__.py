@@ -2,10 +2,11 @@
 
 from flask import Blueprint
 
-from bridge.desk import banner, entrance, handover, inbox, log, mail, oneclick, report
+from bridge.desk import banner, entrance, handover, inbox, log, mail, oneclick, report, set_aside
 from bridge.service import Service
 
 
 def blueprints(service: Service) -> list[Blueprint]:
     """Return the areas of the desk."""
-    return [area.blueprint(service) for area in (banner, entrance, inbox, report, handover, log, mail, oneclick)]
+    areas = (banner, entrance, inbox, report, handover, log, set_aside, mail, oneclick)
+    return [area.blueprint(service) for area in areas]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from bridge.reports.setting_aside import DecidedBefore, Did, ReasonMissing, State, decide, released_as
+from bridge.reports.setting_aside import DecidedBefore, Did, ReasonMissing, State, Why, decide, released_as
 from bridge.signing import sign, verify
 from bridge.storage.tables import set_aside, set_aside_decisions
+from bridge.words import WORDS
 
 
 @pytest.mark.parametrize(
@@ -39,5 +40,9 @@ def test_no_city_can_send_the_id_of_a_release() -> None:
 def test_tables_know_every_state_and_decision() -> None:
     said = {str(check.sqltext) for table in (set_aside, set_aside_decisions) for check in table.constraints
             if hasattr(check, "sqltext")}  # fmt: skip
-    for words in (State, Did):
+    for words in (State, Did, Why):
         assert any(all(f"'{word}'" in text for word in words) for text in said)
+
+
+def test_every_state_decision_and_cause_has_words() -> None:
+    assert {f"aside_{word}" for words in (State, Did, Why) for word in words} <= set(WORDS)

@@ -28,6 +28,8 @@ PUBLIC = {
 EVERYBODY = set(Role)
 NOT_OFFICERS = EVERYBODY - {Role.OFFICER}
 MOVERS = EVERYBODY - {Role.DINAS_HEAD}
+MENDERS = {Role.SECRETARIAT, Role.ADMIN}
+ONE_ASIDE = "/desk/set-aside/<int(max=9223372036854775807):number>"
 #: (method, route) -> who may; everybody else is told 403.
 MAY = {
     ("GET", "/desk/"): EVERYBODY,
@@ -38,6 +40,10 @@ MAY = {
     ("GET", "/desk/escalations.csv"): NOT_OFFICERS,
     ("GET", "/desk/escalations.json"): NOT_OFFICERS,
     ("GET", "/desk/mail"): NOT_OFFICERS,
+    ("GET", "/desk/set-aside"): MENDERS,
+    ("GET", ONE_ASIDE): MENDERS,
+    ("POST", f"{ONE_ASIDE}/check"): MENDERS,
+    ("POST", f"{ONE_ASIDE}/<any(fix, release, discard):deed>"): MENDERS,
     ("POST", "/desk/reports/<ticket>/acknowledge"): EVERYBODY,
     ("POST", "/desk/reports/<ticket>/moves/<move>"): MOVERS,
     ("POST", "/desk/reports/<ticket>/met/<kind>"): MOVERS,
@@ -56,8 +62,17 @@ API = [(method, route) for method, route in MAY if route.startswith("/api")]
 
 def filled(route: str, ticket: str = "0000-0000-0000") -> str:
     """Return a path a route matches."""
-    values = {"ticket": ticket, "move": "resume", "kind": "summons", "token": "x", "text": "x", "code": "en"}
-    return re.sub(r"<(?:path:)?(\w+)>", lambda found: values.get(found[1], "desk.css"), route)
+    values = {
+        "number": "4711",
+        "deed": "discard",
+        "ticket": ticket,
+        "move": "resume",
+        "kind": "summons",
+        "token": "x",
+        "text": "x",
+        "code": "en",
+    }
+    return re.sub(r"<(?:\w+(?:\([^)]*\))?:)?(\w+)>", lambda found: values.get(found[1], "desk.css"), route)
 
 
 def methods(rule: Rule) -> set[str]:
