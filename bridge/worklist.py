@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from bridge.arrivals import Arrivals
 from bridge.broker.topology import route_of
-from bridge.reports.setting_aside import Did, State, Why, decide
+from bridge.reports.setting_aside import DecidedBefore, Did, State, Why, decide
 from bridge.storage import set_aside as stored
 from bridge.storage import webhooks
 from bridge.storage.changes import enqueue
@@ -99,27 +99,32 @@ class Worklist:
         event = load_event(self._arrivals.payload(row["source"], row["webhook_id"], looked.body))
         return self._arrivals.named(row["source"], event["data"]["id"])[1]
 
-    def fix(self, number: int, body: bytes, actor: str, reason: str) -> None:
+    def fix(self, number: int, body: bytes, actor: str, reason: str, *, seen: int | None = None) -> None:
         """Keep a mended body; the original stays as it came.
+
+        Args:
+            seen: How many decisions there were when the body was looked at.
 
         Raises:
             NothingAside, DecidedBefore, ReasonMissing, Unreadable: nothing was changed.
             StillWrong: the way in would not take it.
         """
         with self._database.write() as connection:
-            row = stored.lock(self._database, connection, number)
+            row = self._locked(connection, number, seen)
             self._mend(connection, row, body, actor, reason)
         log.info("set_aside_mended", number=number, by=actor)
 
-    def release(self, number: int, actor: str, reason: str, body: bytes | None = None) -> None:
-        """Send one on its normal way; with a `body` that differs it is mended first.
+    def release(
+        self, number: int, actor: str, reason: str, *, body: bytes | None = None, seen: int | None = None
+    ) -> None:
+        """Send one on its normal way; with a `body` that differs it is mended first; `seen` as in fix.
 
         Raises:
             NothingAside, DecidedBefore, ReasonMissing, Unreadable: nothing was changed.
             StillWrong: the way in would only set it aside again.
         """
         with self._database.write() as connection:
-            row = stored.lock(self._database, connection, number)
+            row = self._locked(connection, number, seen)
             state = decide(number, State(row["state"]), Did.RELEASED, reason)
             kept = self._body(row)
             if body is not None and body != kept:
@@ -132,18 +137,24 @@ class Worklist:
             enqueue(self._database, connection, self._messages(connection, row, plain, now))
         log.info("set_aside_released", number=number, by=actor)
 
-    def discard(self, number: int, actor: str, reason: str) -> None:
-        """Decide that nothing comes of one; its bytes stay.
+    def discard(self, number: int, actor: str, reason: str, *, seen: int | None = None) -> None:
+        """Decide that nothing comes of one; its bytes stay; `seen` as in fix.
 
         Raises:
             NothingAside, DecidedBefore, ReasonMissing: nothing was changed.
         """
         with self._database.write() as connection:
-            row = stored.lock(self._database, connection, number)
+            row = self._locked(connection, number, seen)
             state = decide(number, State(row["state"]), Did.DISCARDED, reason)
             now = self._database.now(connection)
             stored.decided(connection, number, Did.DISCARDED, state, actor=actor, reason=reason, at=now)
         log.info("set_aside_discarded", number=number, by=actor)
+
+    def _locked(self, connection: Connection, number: int, seen: int | None) -> dict[str, Any]:
+        row = stored.lock(self._database, connection, number)
+        if seen is not None and len(stored.decisions(connection, number)) != seen:
+            raise DecidedBefore(f"somebody decided about number {number} meanwhile; look at it again")
+        return row
 
     def _mend(self, connection: Connection, row: dict[str, Any], body: bytes, actor: str, reason: str) -> None:
         number = row["id"]

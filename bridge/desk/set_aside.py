@@ -85,12 +85,13 @@ def _line_ends(text: str) -> str:
 
 def _decide(service: Service, number: int, deed: str) -> None:
     worklist, actor, reason = service.worklist, acting(g.person).name, request.form.get("reason", "")
+    seen = request.form.get("seen", type=int)
     if deed == "discard":
-        worklist.discard(number, actor, reason)
+        worklist.discard(number, actor, reason, seen=seen)
         return
     kept = worklist.opened(number).body
-    body = typed(request.form.get("body", ""), kept) if "body" in request.form else kept
-    (worklist.fix if deed == "fix" else worklist.release)(number, body=body, actor=actor, reason=reason)
+    body = typed(request.form["body"], kept) if "body" in request.form else kept
+    (worklist.fix if deed == "fix" else worklist.release)(number, body=body, actor=actor, reason=reason, seen=seen)
 
 
 def _page(service: Service, looked: Looked, text: str, problems: list[str] | None = None) -> str:

@@ -170,7 +170,7 @@ def test_release_has_a_row_of_its_own_beside_the_webhook_as_it_came(office: Offi
     office.set("webhooks", {"key_id": "k1"})
     (original,) = office.rows("webhooks")
     mended = body("Q-1", title="Klaim")
-    _worklist(office).release(number, ADI, "uji", mended)
+    _worklist(office).release(number, ADI, "uji", body=mended)
     office.handle(_sent(office))
     release, kept = sorted(office.rows("webhooks"), key=lambda row: str(row["webhook_id"]))
     assert kept == original
@@ -180,7 +180,7 @@ def test_release_has_a_row_of_its_own_beside_the_webhook_as_it_came(office: Offi
 
 def test_release_that_is_delivered_twice_is_one_report(office: Office) -> None:
     number = _invalid(office)
-    _worklist(office).release(number, ADI, "uji", body("Q-1", title="Klaim"))
+    _worklist(office).release(number, ADI, "uji", body=body("Q-1", title="Klaim"))
     sent = _sent(office)
     office.handle([*sent, *sent])
     once = office.snapshot()
@@ -217,7 +217,7 @@ def test_what_still_is_no_report_is_neither_kept_nor_released_and_the_faults_are
     for work in (
         lambda: _worklist(office).fix(number, b"{", ADI, "uji"),
         lambda: _worklist(office).release(number, ADI, "uji"),
-        lambda: _worklist(office).release(number, ADI, "uji", b"{}"),
+        lambda: _worklist(office).release(number, ADI, "uji", body=b"{}"),
     ):
         with pytest.raises(StillWrong) as said:
             work()
@@ -229,7 +229,7 @@ def test_release_the_way_in_refuses_all_the_same_comes_back_to_the_list_with_the
     """Released by a version, or under a mapping, that found nothing wrong with it."""
     number = _invalid(office)
     lenient = Worklist(office.database, Arrivals(ARRIVALS.ticket_key, ARRIVALS.vault, {SOURCE: _without_title}))
-    lenient.release(number, ADI, "uji", b"{}")
+    lenient.release(number, ADI, "uji", body=b"{}")
     office.handle(_sent(office))
     row = _line(office)
     assert (row["state"], row["id"]) == ("waiting", number)
@@ -237,7 +237,7 @@ def test_release_the_way_in_refuses_all_the_same_comes_back_to_the_list_with_the
     assert [line["webhook_id"] for line in office.rows("webhooks")] == ["msg-1"], "its number stays free"
 
     office.set("outbox", {"type": "gone"})
-    _worklist(office).release(number, ADI, "sekali lagi", body("Q-1", title="Klaim"))
+    _worklist(office).release(number, ADI, "sekali lagi", body=body("Q-1", title="Klaim"))
     office.handle([one for one in _sent_of_type(office, "webhook.received")])
     assert len(office.rows("reports")) == 1
     assert _line(office)["state"] == "released"
@@ -271,7 +271,7 @@ def test_body_is_checked_as_its_source_writes_it(office: Office) -> None:
     office.take_in = TakeIn(office.database, office.rules, arrivals)
     number = _invalid(office, b'{"judul": ""}', "Q-77")
     worklist = Worklist(office.database, arrivals)
-    worklist.release(number, ADI, "uji", b'{"judul": "Klaim"}')
+    worklist.release(number, ADI, "uji", body=b'{"judul": "Klaim"}')
     assert worklist.ticket(worklist.look(number, ADI)) is not None
     office.handle(_sent(office))
     assert [report["external_id"] for report in office.rows("reports")] == ["Q-77"], "not the id of the release"
@@ -285,7 +285,7 @@ def test_nothing_that_was_decided_is_decided_again_and_nothing_without_a_reason(
     good = body("Q-1", title="Klaim")
     works = (
         lambda reason: worklist.fix(number, good, ADI, reason),
-        lambda reason: worklist.release(number, ADI, reason, good),
+        lambda reason: worklist.release(number, ADI, reason, body=good),
         lambda reason: worklist.discard(number, ADI, reason),
     )
     before = office.snapshot()
@@ -293,7 +293,7 @@ def test_nothing_that_was_decided_is_decided_again_and_nothing_without_a_reason(
         with pytest.raises(ReasonMissing):
             work("  ")
     assert office.snapshot() == before
-    worklist.release(number, ADI, "uji", good)
+    worklist.release(number, ADI, "uji", body=good)
     released = office.snapshot()["outbox"], _decisions(office)
     for work in works:
         with pytest.raises(DecidedBefore):
@@ -308,7 +308,7 @@ def test_of_two_people_who_decide_at_once_one_wins_and_the_other_is_told(office:
     number, worklist = _invalid(office), _worklist(office)
 
     def release() -> None:
-        worklist.release(number, ADI, "uji", body("Q-1", title="Klaim"))
+        worklist.release(number, ADI, "uji", body=body("Q-1", title="Klaim"))
 
     def discard() -> None:
         worklist.discard(number, SEKAR, "uji")
@@ -328,7 +328,7 @@ def test_many_who_release_at_once_send_it_once(office: Office) -> None:
 
     def release() -> bool:
         try:
-            worklist.release(number, ADI, "uji", body("Q-1", title="Klaim"))
+            worklist.release(number, ADI, "uji", body=body("Q-1", title="Klaim"))
         except DecidedBefore:
             return False
         return True
@@ -345,7 +345,7 @@ def test_death_between_any_two_statements_of_a_release_leaves_it_waiting(office:
         assert office.snapshot() == before
 
     def work() -> None:
-        _worklist(office).release(number, ADI, "uji", body("Q-1", title="Klaim"))
+        _worklist(office).release(number, ADI, "uji", body=body("Q-1", title="Klaim"))
 
     assert survives_every_crash(office.database, work, waits) >= 7
     assert len(_sent(office)) == 1
@@ -403,14 +403,14 @@ def test_letter_nobody_can_read_is_not_released_but_can_be_mended(office: Office
     number = _line(office)["id"]
     with pytest.raises(StillWrong, match="not JSON"):
         _worklist(office).release(number, ADI, "uji")
-    _worklist(office).release(number, ADI, "uji", _notice(7).body().encode())
+    _worklist(office).release(number, ADI, "uji", body=_notice(7).body().encode())
     assert [one["type"] for one in _sent(office)] == ["notice.due"]
 
 
 def test_batch_with_a_release_that_comes_back_lives_through_every_crash(office: Office) -> None:
     number = _invalid(office)
     lenient = Worklist(office.database, Arrivals(ARRIVALS.ticket_key, ARRIVALS.vault, {SOURCE: _without_title}))
-    lenient.release(number, ADI, "uji", b"{}")
+    lenient.release(number, ADI, "uji", body=b"{}")
     messages = [*_sent(office), one_message({"msg-9": body("Q-9")})]
     before = office.snapshot()
 

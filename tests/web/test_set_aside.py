@@ -172,6 +172,17 @@ def test_second_to_decide_is_told_in_words_and_a_reason_is_asked_for(siding: Sid
     assert adi.get(_path(2**63)).status_code == 404
 
 
+@pytest.mark.parametrize("deed", ["fix", "release", "discard"])
+def test_who_has_not_seen_what_another_made_of_it_decides_nothing(siding: Siding, deed: str) -> None:
+    number, mended = siding.put(), report("QL-1").decode()
+    sekar, adi = siding.office.inside("sekar"), siding.office.inside("adi")
+    assert 'name="seen" value="0"' in adi.get(_path(number)).text
+    assert sekar.post(_path(number, "fix"), body=mended, reason="uji", seen="0").status_code == 302
+    assert adi.post(_path(number, deed), body=shown(INVALID), reason="uji", seen="0").status_code == 409
+    assert 'name="seen" value="1"' in adi.get(_path(number)).text
+    assert adi.post(_path(number, deed), body=mended, reason="uji", seen="1").status_code == 302
+
+
 def test_what_was_sealed_with_a_key_that_is_gone_is_said_and_can_be_discarded(siding: Siding) -> None:
     number = siding.put(body=b"gAAAAAB")
     adi = siding.office.inside("adi")
