@@ -23,7 +23,7 @@ Pages = dict[str, tuple[str, str]]
 
 PAGE_NAMES = (
     "track late", "track asked", "track green", "report late", "report case", "report masked", "inbox", "log", "mail", "login",
-    "ask", "one click", "one click, too late",
+    "ask", "one click", "one click, too late", "set aside", "one set aside", "one discarded",
 )  # fmt: skip
 
 
@@ -35,12 +35,15 @@ def pages(town: Town) -> Pages:
     town.move(asked, Move.ACKNOWLEDGE, Move.ASK_COMPLETION)
     town.move(case, Move.ACKNOWLEDGE, Move.REGISTER)
     town.move(green, Move.ACKNOWLEDGE, Move.CLOSE)
+    discarded, _ = town.set_aside()
+    town.service.worklist.discard(discarded, "person:adi", "kiriman uji")
     eventually(lambda: town.level(late) >= 1, 40, "a report climbs")
     paths = [
         ("", f"/track/{late}"), ("", f"/track/{asked}"), ("", f"/track/{green}"),
         ("sekar", f"/desk/reports/{late}"), ("sekar", f"/desk/reports/{case}"), ("darma", f"/desk/reports/{late}"),
         ("kartika", "/desk/"), ("kartika", "/desk/escalations?warnings=1"), ("kartika", "/desk/mail"), ("", "/desk/login"),
         ("", "/track/"), ("", town.link(late, "ani")), ("", town.link(case, "ani")),
+        ("sekar", "/desk/set-aside"), ("adi", f"/desk/set-aside/{town.set_aside()[0]}"), ("adi", f"/desk/set-aside/{discarded}"),
     ]  # fmt: skip
     return dict(zip(PAGE_NAMES, paths, strict=True))
 

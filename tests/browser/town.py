@@ -14,11 +14,11 @@ from bridge.reports.moves import Actor, Details
 from bridge.reports.people import Person, Role
 from bridge.reports.states import Move, Outcome
 from bridge.service import Service
-from bridge.storage import escalations, people
+from bridge.storage import escalations, people, set_aside
 from bridge.storage import reports as stored
 from bridge.storage.reports import NoSuchReport
 from tests.servers import eventually
-from tests.web.processes import ROOT, Bridge, new_id, post, report
+from tests.web.processes import ROOT, Bridge, new_id, post, report, signed
 
 PASSWORD = "kata sandi untuk uji"
 #: Reports of this category climb the demo's ladder of seconds; all others have working hours.
@@ -72,11 +72,24 @@ class Town:
         """Send a complaint as the city does, and return its ticket once the desk knows it."""
         reply = post(self.bridge.port, report(new_id("QL"), title=title, **(COMPLAINT | data)))
         ticket = str(json.loads(reply.body)["ticket"])
-        eventually(lambda: self._known(ticket), 20, f"{ticket} is on the desk\n{self.bridge.log_end()}")
+        eventually(lambda: self.knows(ticket), 20, f"{ticket} is on the desk\n{self.bridge.log_end()}")
         if assignee:
             person = next(person for person in PEOPLE if person.person_id == assignee)
             self.service.casework.assign(ticket, person, Actor("cli:test"), "uji")
         return ticket
+
+    def set_aside(self) -> tuple[int, bytes]:
+        """Send a report without a title, which is set aside; returns its number and what it would be, mended."""
+        name, external_id = new_id(), new_id("QL")
+        invalid = report(external_id, title=None)
+        reply = post(self.bridge.port, invalid, signed(invalid, webhook_id=name))
+        assert reply.json()["status"] == "set_aside"
+
+        def number() -> int:
+            with self.service.database.read() as connection:
+                return next((row["id"] for row in set_aside.listed(connection) if row["webhook_id"] == name), 0)
+
+        return eventually(number, 20, "it lies aside"), report(external_id)
 
     def move(self, ticket: str, *moves: Move) -> str:
         """Make moves in the chair's name, and return the ticket."""
@@ -112,7 +125,8 @@ class Town:
         self.service.close()
         self.bridge.close()
 
-    def _known(self, ticket: str) -> bool:
+    def knows(self, ticket: str) -> bool:
+        """Tell whether a report has arrived."""
         try:
             return bool(self.status(ticket))
         except NoSuchReport:
