@@ -81,7 +81,8 @@ class Crew:
             self.stop.set()
 
 
-#: Connections waitress holds at once (of 1,024 files a process usually may open); a stalled one costs a socket and what it has sent, never a thread.
+#: Connections waitress holds at once (of 1,024 files a process usually may open); a stalled one costs a socket and what
+#: it has sent, never a thread.
 CONNECTIONS = 500
 #: Seconds without a byte after which one is closed.
 IDLE_S = 30

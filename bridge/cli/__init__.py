@@ -5,7 +5,20 @@ import sys
 import click
 
 from bridge.casework import NothingOwed
-from bridge.cli import calendar, check, clock, engine, inspect, manage, policies, privacy, reports, run, set_aside, sources
+from bridge.cli import (
+    calendar,
+    check,
+    clock,
+    engine,
+    inspect,
+    manage,
+    policies,
+    privacy,
+    reports,
+    run,
+    set_aside,
+    sources,
+)
 from bridge.keyring import BrokenKeyFile
 from bridge.reports.escalation import NothingToHurry
 from bridge.reports.merging import NotPossible
@@ -30,7 +43,9 @@ def cli() -> None:
     """
 
 
-for module in (run, check, clock, reports, calendar, policies, inspect, set_aside, privacy, engine, manage, sources):
+_MODULES = (run, check, clock, reports, calendar, policies, inspect, set_aside, privacy, engine, manage, sources)
+
+for module in _MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
 
@@ -49,7 +64,6 @@ _SAID: dict[type[Exception], str] = {
     NotMigrated: "{}",
     BadKey: "This key cannot be used: {}.",
     BrokenKeyFile: "{}",
-    Unreadable: "Cannot be opened: {}.",
     DatabaseAway: "The database cannot be reached: {}",
 }
 
