@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from bridge.reports.calendars import WorkingCalendar
-from bridge.reports.clocks import Deed, Kind, Obligation, Policy, Step, due_at, timed
+from bridge.reports.clocks import Deed, Kind, Obligation, Policy, Step, changed, due_at, timed
 from bridge.reports.rulebook import Rulebook
 
 #: Between today's policy and the mark of the steps that fired before it was applied, in the name of a version.
@@ -29,8 +29,7 @@ class Standing(NamedTuple):
     calendar_version: str
 
 
-@dataclass(frozen=True)
-class Revised:
+class Revised(NamedTuple):
     """A clock under today's rules, and the policy it now keeps.
 
     `last` is the step of the new ladder that stands where the last fired one did; None when there is none. What was due
@@ -90,7 +89,7 @@ class CalendarChange:
         until = self._same_until(held, calendar)
         if max(obligation.next_due or obligation.deadline_at, obligation.deadline_at) <= until:
             # The calendars part only later: computing afresh could but give the same (I23).
-            same = Obligation(**{**vars(obligation), "calendar_version": calendar.version})
+            same = changed(obligation, calendar_version=calendar.version)
             return Revised(same, policy, calendar, parts_at=until)
         last = policy.steps[obligation.step - 1] if obligation.step else None
         return Revised(timed(obligation, policy, calendar), policy, calendar, last, until)
@@ -127,7 +126,7 @@ class PolicyChange:
         today = self.book.policy_for(standing.policy_set, standing.kind)
         assert today is not None, "only what targets() named is revised"  # noqa: S101
         policy = continued(obligation, held, today)
-        after = timed(replace(obligation, policy_version=policy.version), policy, calendar)
+        after = timed(changed(obligation, policy_version=policy.version), policy, calendar)
         return Revised(after, policy, calendar, _counterpart(held.steps[: obligation.step], today))
 
 
@@ -171,8 +170,7 @@ def _counterpart(fired: tuple[Step, ...], today: Policy) -> Step | None:
     return warnings[given - 1] if given <= len(warnings) else None
 
 
-@dataclass(frozen=True)
-class Moved:
+class Moved(NamedTuple):
     """What applying a change does to one clock.
 
     `overdue`: its deadline, ahead until now, would have passed. `at_once`: its next step falls due with that, or
@@ -226,7 +224,7 @@ def move(
     revised = change.revised(obligation, standing)
     after = revised.obligation
     if after.next_due != obligation.next_due:
-        after = Obligation(**{**vars(after), "moved_at": now})
+        after = changed(after, moved_at=now)
     moved = Moved(
         obligation,
         after,

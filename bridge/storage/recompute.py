@@ -1,11 +1,10 @@
 """Open clocks in bulk, for when a calendar or a policy changes: finding them, locking them, moving them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -38,7 +37,7 @@ _CLOCKS = sa.select(
     obligations.c.started_at,
     sa.cast(obligations.c.pauses, sa.Text),  # nearly always "[]", not worth decoding
     obligations.c.moved_at,
-).join(reports, _IS_OF)
+).select_from(reports.join(obligations, _IS_OF))
 _AT_ONCE = 2000
 
 #: What a move changes of a clock.
@@ -50,24 +49,18 @@ _MOVE_ONE = (
 )
 # PostgreSQL takes all rows in one statement, ten times as fast as one each: its locks are held the shorter.
 _MOVE_ALL = sa.text(
-    "UPDATE obligations AS o SET next_due = n.next_due, deadline_at = n.deadline_at, policy_version = n.policy_version,"
-    " calendar_version = n.calendar_version, moved_at = n.moved_at"
-    " FROM json_to_recordset(CAST(:rows AS json)) AS n(report_id text, kind text, next_due timestamptz,"
-    " deadline_at timestamptz, policy_version text, calendar_version text, moved_at timestamptz)"
-    " WHERE o.report_id = n.report_id AND o.kind = n.kind"
+    "WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS one(report_id text, kind text, cycle int,"
+    " next_due timestamptz, deadline_at timestamptz, policy_version text, calendar_version text, moved_at timestamptz,"
+    " data jsonb)), moved AS (UPDATE obligations AS o SET next_due = given.next_due, deadline_at = given.deadline_at,"
+    " policy_version = given.policy_version, calendar_version = given.calendar_version, moved_at = given.moved_at"
+    " FROM given WHERE o.report_id = given.report_id AND o.kind = given.kind)"
+    " INSERT INTO history (report_id, cycle, event, actor, at, data)"
+    " SELECT report_id, cycle, 'due_moved', :actor, :now, data FROM given WHERE data IS NOT NULL"
 )
-_NOTE_ALL = sa.text(
-    "INSERT INTO history (report_id, cycle, event, actor, at, data)"
-    " SELECT n.report_id, n.cycle, n.event, n.actor, n.at, n.data"
-    " FROM json_to_recordset(CAST(:rows AS json))"
-    " AS n(report_id text, cycle int, event text, actor text, at timestamptz, data jsonb)"
-)
-_KINDS = {kind.value: kind for kind in Kind}
 _STATES = {state.value: state for state in ClockState}
 
 
-@dataclass(frozen=True)
-class OpenClock:
+class OpenClock(NamedTuple):
     """A running or paused clock with what deciding on it needs."""
 
     ticket: str
@@ -78,7 +71,7 @@ class OpenClock:
 def standings(connection: Connection) -> dict[Standing, int]:
     """Return what open clocks are counted by, and how many by each."""
     statement = sa.select(*_STANDING, sa.func.count()).join(reports, _IS_OF).where(_OPEN).group_by(*_STANDING)
-    return {_standing(row): row[5] for row in connection.execute(statement)}
+    return {_standing(row[:5]): row[5] for row in connection.execute(statement)}
 
 
 def report_ids(connection: Connection, change: Change) -> list[str]:
@@ -86,16 +79,17 @@ def report_ids(connection: Connection, change: Change) -> list[str]:
 
     One statement, so one moment: between two, another one may move a clock to a version the first has not seen.
     """
-    statement = sa.select(*_STANDING, reports.c.report_id).join(obligations, _IS_OF).where(_OPEN)
-    is_concerned = _remembered(change)
+    ids = sa.func.aggregate_strings(reports.c.report_id, ",")
+    statement = sa.select(*_STANDING, ids).join(reports, _IS_OF).where(_OPEN).group_by(*_STANDING)
     # Chosen and sorted here: the planner takes a version it has not counted yet for rare, and walks from row to row;
     # and a database sorts by its language's rules.
-    return sorted({row[5] for row in connection.execute(statement) if is_concerned(_standing(row))})
+    rows = connection.execute(statement).all()
+    return sorted({report_id for row in rows if change.targets(_standing(row[:5])) for report_id in row[5].split(",")})
 
 
 def open_clocks(connection: Connection, change: Change) -> Iterator[OpenClock]:
     """Yield all open clocks the change concerns, without locking them."""
-    is_concerned = _remembered(change)
+    is_concerned = cache(lambda standing: change.targets(standing) is not None)
     rows = connection.execute(_CLOCKS.where(_OPEN).execution_options(yield_per=_AT_ONCE))
     for part in rows.partitions():
         yield from (clock for clock in map(_clock, part) if is_concerned(clock.standing))
@@ -113,12 +107,12 @@ def finish(connection: Connection, number: int) -> None:
 
 
 def lock_free(database: Database, connection: Connection, ids: Sequence[str]) -> list[OpenClock]:
-    """Lock those of the reports nobody holds, then those of their open clocks nobody holds; never waits."""
-    held = sa.select(reports.c.report_id).where(reports.c.report_id.in_(ids)).order_by(reports.c.report_id)
-    free = connection.execute(database.for_update(held, skip_locked=True)).scalars().all()
-    statement = _CLOCKS.where(_OPEN, obligations.c.report_id.in_(free))
+    """Lock those of the reports nobody holds, with those of their open clocks nobody holds; never waits."""
+    statement = _CLOCKS.where(_OPEN, obligations.c.report_id.in_(ids))
     statement = statement.order_by(obligations.c.report_id, obligations.c.kind)
-    return [_clock(row) for row in connection.execute(database.for_update(statement, skip_locked=True))]
+    # The report before its clock, as _CLOCKS names them: who holds the report must never find us on its clock.
+    locked = database.for_update(statement, skip_locked=True)
+    return [_clock(row) for row in connection.execute(locked).all()]
 
 
 def fired_at(connection: Connection, clock: Obligation) -> datetime | None:
@@ -134,27 +128,24 @@ def write_moves(
     database: Database, connection: Connection, moves: Iterable[Moved], *, reason: str, actor: str, now: datetime
 ) -> None:
     """Move the clocks, which the caller has locked, and note in the history whichever changes its times."""
-    rows = [{name: getattr(moved.after, name) for name in ("report_id", "kind", *_MOVES)} for moved in moves]
-    lines = [
-        {
-            "report_id": moved.after.report_id,
-            "cycle": moved.after.cycle,
-            "event": "due_moved",
-            "actor": actor,
-            "at": now,
-            "data": moved.noted(reason),
-        }
-        for moved in moves
-        if moved.moves
-    ]
-    if not database.is_sqlite:
-        connection.execute(_MOVE_ALL, {"rows": json.dumps(rows, default=datetime.isoformat)})
-        connection.execute(_NOTE_ALL, {"rows": json.dumps(lines, default=datetime.isoformat)})
+    rows = [_move_row(moved, reason) for moved in moves]
+    if not rows:
         return
-    if rows:
-        connection.execute(_MOVE_ONE, [{**row, "_report_id": row["report_id"], "_kind": row["kind"]} for row in rows])
+    if not database.is_sqlite:
+        text = json.dumps(rows, default=datetime.isoformat)
+        connection.execute(_MOVE_ALL, {"rows": text, "actor": actor, "now": now})
+        return
+    connection.execute(_MOVE_ONE, [{**row, "_report_id": row["report_id"], "_kind": row["kind"]} for row in rows])
+    said = {"event": "due_moved", "actor": actor, "at": now}
+    lines = [{name: row[name] for name in ("report_id", "cycle", "data")} | said for row in rows if row["data"]]
     if lines:
         connection.execute(sa.insert(history), lines)
+
+
+def _move_row(moved: Moved, reason: str) -> dict[str, Any]:
+    values = vars(moved.after)
+    data = moved.noted(reason) if moved.moves else None
+    return {"data": data, **{name: values[name] for name in ("report_id", "kind", "cycle", *_MOVES)}}
 
 
 def keep_policies(database: Database, connection: Connection, policies: Iterable[Policy], *, now: datetime) -> None:
@@ -182,17 +173,13 @@ def concerned(found: Iterable[Standing], change: Change) -> list[Standing]:
     return [standing for standing in found if change.targets(standing)]
 
 
-def _remembered(change: Change) -> Callable[[Standing], bool]:
-    """Return whether the change concerns a standing, decided once for each: there are few, and many clocks."""
-    return cache(lambda standing: change.targets(standing) is not None)
-
-
-def _standing(row: Sequence[Any]) -> Standing:
-    return Standing(row[0], row[1], _KINDS[row[2]], row[3], row[4])
+@lru_cache(1000)  # there are few, and many clocks
+def _standing(row: tuple[str, str, str, str, str]) -> Standing:
+    return Standing(row[0], row[1], Kind(row[2]), row[3], row[4])
 
 
 def _clock(row: Any) -> OpenClock:
-    standing = _standing(row)
+    standing = _standing(row[:5])
     ticket, report_id, cycle, state, step, level, next_due, deadline_at, started_at, pauses, moved_at = row[5:]
     obligation = Obligation(
         report_id,
