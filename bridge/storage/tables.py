@@ -1,5 +1,6 @@
 """Every table, in one place; migrations/ brings a database to this shape, and a test holds the two equal."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +52,14 @@ class Utc(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Return what does the same: PostgreSQL's instants are aware, and a call of three layers is most of reading."""
+        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else _in_utc
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return value and value.astimezone(UTC)
 
 
 metadata = MetaData(
