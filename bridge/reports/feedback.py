@@ -133,10 +133,15 @@ def awaited_deadline(report: Report, obligations: Iterable[Obligation]) -> datet
 
 def message(report: Report, language: str) -> str:
     """Return one sentence on where the report stands, without any personal data."""
-    words = words_for(report.status, report.outcome)
-    outcome = words.en if language == "en" else words.id
+    return sentence(report.status, report.outcome, language)
+
+
+def sentence(status: Status, outcome: Outcome | None, language: str) -> str:
+    """Return one sentence on what it is for a report to be in this state."""
+    words = words_for(status, outcome)
+    said = words.en if language == "en" else words.id
     # Only the first letter: BPSK keeps its capitals.
-    return _said(_MESSAGE, report.status, language).format(outcome=outcome[:1].lower() + outcome[1:])
+    return _said(_MESSAGE, status, language).format(outcome=said[:1].lower() + said[1:])
 
 
 def next_step(report: Report, language: str) -> str:
