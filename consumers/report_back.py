@@ -6,7 +6,7 @@ Takes `callback.due`; leaves a signed webhook at the city's address and the deli
 from collections.abc import Mapping
 
 from bridge.delivery.errors import NotDelivered
-from bridge.delivery.webhook import CityWebhook
+from bridge.delivery.webhook import CityEndpoint
 from bridge.links import Links
 from bridge.storage.database import Database
 from consumers.telling import Attempt, Telling
@@ -15,7 +15,7 @@ from consumers.telling import Attempt, Telling
 class ReportBack(Telling):
     """Send status callbacks; the receiver orders them by `sequence`."""
 
-    def __init__(self, database: Database, cities: Mapping[str, CityWebhook], links: Links) -> None:
+    def __init__(self, database: Database, cities: Mapping[str, CityEndpoint], links: Links) -> None:
         super().__init__(database)
         self._cities = cities
         self._links = links

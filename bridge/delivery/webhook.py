@@ -19,33 +19,37 @@ _MOST_ANSWER_BYTES = 4096
 _ALREADY = (400, 409)
 
 
-class CityWebhook:
-    """Posts to one city's callback address; keeps connections open between calls."""
+class CityEndpoint:
+    """One city's callback address; keeps connections open between calls."""
 
-    def __init__(self, url: str, key: bytes) -> None:
-        self._url, self._key = url, key
+    def __init__(self, url: str) -> None:
+        self._url = url
         self._session = requests.Session()
         # A proxy from the environment would see, and could change, what only the city should.
         self._session.trust_env = False
 
     def send(self, delivery_id: str, event: Mapping[str, Any]) -> None:
-        """Post one event; its id is the same on every attempt, its timestamp is this attempt's.
+        """Tell one event; its id is the same on every attempt.
+
+        Raises:
+            NotDelivered: see post.
+        """
+        raise NotImplementedError
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Post a body.
 
         Raises:
             NotDelivered: anything but 2xx, or "already exists" from a receiver that knew it.
         """
-        body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-        timestamp = int(time.time())
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "Jembatan",
-            "webhook-id": delivery_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._key, delivery_id, timestamp, body),
-        }
         try:
             with self._session.post(
-                self._url, data=body, headers=headers, timeout=TIMEOUT_S, allow_redirects=False, stream=True
+                self._url,
+                data=body,
+                headers={"user-agent": "Jembatan", **headers},
+                timeout=TIMEOUT_S,
+                allow_redirects=False,
+                stream=True,
             ) as answer:
                 self._judge(answer)
         except requests.RequestException as error:
@@ -62,6 +66,26 @@ class CityWebhook:
             permanent=answer.status_code == 410,
             retry_after_s=_retry_after(answer.headers.get("Retry-After")),
         )
+
+
+class CityWebhook(CityEndpoint):
+    """Posts Standard Webhooks, signed."""
+
+    def __init__(self, url: str, key: bytes) -> None:
+        super().__init__(url)
+        self._key = key
+
+    def send(self, delivery_id: str, event: Mapping[str, Any]) -> None:
+        """See CityEndpoint.send; the timestamp is this attempt's."""
+        body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+        timestamp = int(time.time())
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": delivery_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(self._key, delivery_id, timestamp, body),
+        }
+        self.post(body, headers)
 
 
 def _retry_after(value: str | None) -> float | None:
