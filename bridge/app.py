@@ -8,6 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bridge import problems
 from bridge.health import blueprint as health
+from bridge.open311 import way_in
 from bridge.receiver import webhooks
 from bridge.service import Service
 
@@ -43,6 +44,7 @@ def create_app(service: Service, parts: Collection[str] = PARTS) -> Flask:
     app.register_blueprint(health(service, parts))
     if "receiver" in parts:
         app.wsgi_app = webhooks.WayIn(service.receiver, app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = way_in.WayIn(service.receiver, app.wsgi_app)  # type: ignore[method-assign]
     if "desk" in parts:
         _add_pages(app, service)
     return app
@@ -53,15 +55,16 @@ def _add_pages(app: Flask, service: Service) -> None:
     from flask_wtf.csrf import CSRFProtect
 
     from bridge import api, desk, pages, tracking
+    from bridge.open311 import reading
 
     problems.register_domain(app)
     csrf = CSRFProtect(app)
     pages.prepare(app)
     for routes in (*desk.blueprints(service), tracking.blueprint(service)):
         app.register_blueprint(routes)
-    programs = api.blueprint(service)
-    csrf.exempt(programs)
-    app.register_blueprint(programs)
+    for programs in (api.blueprint(service), reading.blueprint(service)):
+        csrf.exempt(programs)
+        app.register_blueprint(programs)
 
 
 def _secured(response: Response) -> Response:

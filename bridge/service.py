@@ -11,6 +11,7 @@ from bridge.arrivals import Arrivals
 from bridge.broker.publisher import Publisher, open_publisher
 from bridge.keyring import Keyring
 from bridge.links import Links
+from bridge.open311.form import as_event
 from bridge.receiver.doors import Door
 from bridge.receiver.spool import SpoolingPublisher
 from bridge.receiver.webhooks import Receiver
@@ -97,7 +98,8 @@ class Service:
     @cached_property
     def arrivals(self) -> Arrivals:
         """How webhooks travel, are kept and read."""
-        payloads = {source.name: source.payload for source in self.configuration.sources.values()}
+        sources = self.configuration.sources.values()
+        payloads = {source.name: as_event if source.scheme == "open311" else source.payload for source in sources}
         return Arrivals.under(self.settings.ticket_key, self.settings.data_keys, payloads)
 
     @cached_property

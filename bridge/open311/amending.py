@@ -1,0 +1,141 @@
+"""An update that an Open311 client posts becomes part of its report: one transaction, as take_in's.
+
+The queue is no help here: whether an update_id was seen before, and which report a ticket is of, only the database
+knows; and once it has committed, the update is as durable as can be.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import structlog
+
+from bridge.open311.form import Form
+from bridge.open311.rendering import Refused
+from bridge.reports.clocks import Obligation
+from bridge.reports.intake import CityEvent, Effect, EventType, existing_report
+from bridge.reports.report import Changes, Report
+from bridge.service import Service
+from bridge.storage import reports as stored
+from bridge.storage import webhooks
+from bridge.storage.changes import write
+from bridge.storage.database import Conflict, Connection
+from bridge.words import when
+from schemas.city import NotAReport, load_event
+
+log = structlog.get_logger()
+
+#: What says, from the citizen's side, that nothing more is wanted of the office.
+_ENDINGS = frozenset({"closed", "fixed", "cancelled"})
+_EXISTS = "update_id: already exists"
+
+
+@dataclass(frozen=True)
+class Update:
+    """An update as it was posted, its required arguments all there."""
+
+    form: Form
+    source: str
+    key_id: str
+    ticket: str
+    update_id: str
+    status: str
+    at: datetime
+
+    @property
+    def webhook_id(self) -> str:
+        """Return what the update is remembered by for good."""
+        return f"open311-update-{sha256(f'{self.ticket} {self.update_id}'.encode()).hexdigest()[:40]}"
+
+
+def take(service: Service, update: Update) -> None:
+    """Change the report and remember the update, both or neither.
+
+    Raises:
+        Refused: unknown ticket, known update_id, or not valid.
+    """
+    try:
+        effect = service.rules.deciding(lambda: _take(service, update))
+    except Conflict as error:
+        raise Refused(400, _EXISTS) from error
+    except stored.NoSuchReport as error:
+        raise Refused(404, "service_request_id: not found. One just given out may take a moment.") from error
+    log.info("open311_update", ticket=update.ticket, source=update.source, status=update.status, effect=effect)
+
+
+def _take(service: Service, update: Update) -> Effect:
+    database = service.database
+    with database.write() as connection:
+        report_id = stored.by_ticket(connection, update.ticket).report_id
+        owed = stored.lock_obligations(database, connection, [report_id]).get(report_id, [])
+        report = stored.lock(database, connection, [report_id])[report_id]
+        if report.source != update.source:
+            raise stored.NoSuchReport(update.ticket)
+        if webhooks.known(connection, [(update.source, update.webhook_id)]):
+            raise Refused(400, _EXISTS)
+        event = _event(update, report, database.now(connection))
+        changes, effect = _decided(service, update, event, report, owed)
+        write(database, connection, changes)
+        _remember(service, connection, update, event, effect)
+    return effect
+
+
+def _event(update: Update, report: Report, now: datetime) -> CityEvent:
+    """Return the amendment: the citizen's words behind what the report says already, pictures behind its pictures."""
+    said = f"[{when(update.at)} · {update.status.upper()}] {update.form.one('description')}"
+    pictures = [{"url": url} for url in update.form.all("media_url")]
+    data: dict[str, Any] = {"id": report.external_id, "description": f"{report.description}\n\n{said}"}
+    if pictures:
+        data["attachments"] = [*report.attachments, *pictures]
+    try:
+        # Ours and not the client's time: what was written while the request was on its way is no older than it.
+        checked = load_event({"type": EventType.AMENDED, "timestamp": now.isoformat(), "data": data})
+    except NotAReport as fault:
+        raise Refused(400, *fault.problems) from fault
+    return CityEvent(
+        source=report.source,
+        type=EventType.AMENDED,
+        external_id=report.external_id,
+        report_id=report.report_id,
+        ticket=report.ticket,
+        webhook_id=update.webhook_id,
+        happened_at=now,
+        received_at=now,
+        data=checked["data"],
+    )
+
+
+def _decided(
+    service: Service, update: Update, event: CityEvent, report: Report, owed: list[Obligation]
+) -> tuple[Changes, Effect]:
+    book, now = service.rules.book, event.received_at
+    changes, effect = existing_report(event, report, owed, book, now=now)
+    if update.status in _ENDINGS and _is_the_reporter(update.form, report):
+        withdrawal = replace(event, type=EventType.WITHDRAWN, happened_at=min(update.at, now), data={})
+        amended = changes.reports.get(report.report_id, report)
+        more, effect = existing_report(withdrawal, amended, owed, book, now=now)
+        changes.add(more)
+    return changes, effect
+
+
+def _is_the_reporter(form: Form, report: Report) -> bool:
+    """Tell whether the one who complained speaks: on a public site anybody may call somebody else's report fixed."""
+    known = str(report.reporter.get("email") or "").casefold()
+    return bool(known) and form.one("email").casefold() == known
+
+
+def _remember(service: Service, connection: Connection, update: Update, event: CityEvent, effect: Effect) -> None:
+    row = {
+        "source": update.source,
+        "webhook_id": update.webhook_id,
+        "key_id": update.key_id,
+        "report_id": event.report_id,
+        "type": event.type,
+        "effect": effect,
+        "happened_at": update.at,
+        "received_at": event.received_at,
+        "sha256": update.form.digest(),
+        "body": service.arrivals.vault.seal(update.form.body(datetime.now(UTC))),
+    }
+    webhooks.remember(connection, [row])

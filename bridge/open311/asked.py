@@ -1,0 +1,83 @@
+"""What a query asks for: the limits of the specification, and every fault of a query at once."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from bridge.open311.dates import NotADate, read_date
+from bridge.open311.rendering import Refused
+from bridge.open311.services import SERVICES
+from bridge.reports.intake import UNSORTED
+from bridge.storage.open311 import Wanted
+
+#: The longest time a query may span, and the one it spans when it names none.
+LONGEST = timedelta(days=90)
+_STATUSES = ("open", "closed")
+
+Arguments = MultiDict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What is wrong with one argument."""
+
+    description: str
+
+
+def each(arguments: Arguments, name: str) -> list[str]:
+    """Return the values of an argument that may be given several times, and separated by commas."""
+    return [value.strip() for text in arguments.getlist(name) for value in text.split(",") if value.strip()]
+
+
+def wanted_by(arguments: Arguments, sources: Collection[str], now: datetime) -> Wanted:
+    """Return which reports are asked for.
+
+    Raises:
+        Refused: a date that is none, more than 90 days, a status there is not.
+    """
+    statuses = set(each(arguments, "status"))
+    if unknown := statuses.difference(_STATUSES):
+        raise Refused(400, f"status: {', '.join(sorted(unknown))[:64]!r} is neither open nor closed.")
+    categories = each(arguments, "service_code")
+    since, until = span_of(arguments, now)
+    return Wanted(
+        sources,
+        since,
+        until,
+        categories,
+        known=SERVICES,
+        unsorted=UNSORTED in categories,
+        closed="closed" in statuses if len(statuses) == 1 else None,
+    )
+
+
+def span_of(arguments: Arguments, now: datetime) -> tuple[datetime, datetime]:
+    """Return the time a query spans: 90 days from or to the one date it names, or the last 90.
+
+    Raises:
+        Refused: a date that is none, or more than 90 days.
+    """
+    found = [_date(arguments, name) for name in ("start_date", "end_date")]
+    if faults := [fault.description for fault in found if isinstance(fault, _Fault)]:
+        raise Refused(400, *faults)
+    start, end = (at if isinstance(at, datetime) else None for at in found)
+    until = end or (start + LONGEST if start else now)
+    since = start or until - LONGEST
+    if since > until:
+        raise Refused(400, "start_date, end_date: the start lies after the end.")
+    if until - since > LONGEST:
+        raise Refused(400, f"start_date, end_date: they may span {LONGEST.days} days.")
+    return since, until
+
+
+def _date(arguments: Arguments, name: str) -> datetime | _Fault | None:
+    text = str(arguments.get(name, "")).strip()
+    if not text:
+        return None
+    try:
+        return read_date(text)
+    except NotADate as fault:
+        return _Fault(f"{name}: {fault}")

@@ -1,0 +1,161 @@
+"""`POST /open311/v2/requests.{xml,json}`: answered with a service_request_id only when no kill -9 can lose it.
+
+In this order: bounded body, key, rate, the specification's required arguments, our schema, publish confirmed, answer.
+WSGI middleware, as bridge/receiver/webhooks.py: a process that only receives has no sessions and no database.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+
+import structlog
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request, Response
+
+from bridge.broker.publisher import NotDurable
+from bridge.open311.form import Form, as_event
+from bridge.open311.keys import owner_of
+from bridge.open311.rendering import Refused, answer, refusal
+from bridge.open311.services import SERVICES
+from bridge.receiver.doors import Doors, TooMany
+from bridge.receiver.webhooks import (
+    CONFIRM_S,
+    MAX_BODY_BYTES,
+    OUTCOMES,
+    RETRY_AFTER_S,
+    Application,
+    Environ,
+    Receiver,
+)
+from bridge.signing import NotAuthentic
+from schemas.city import NotAReport, checked_id
+
+log = structlog.get_logger()
+
+_PATH = re.compile(r"/open311/v2/requests\.(xml|json)")
+_NOTICE = (
+    "Laporan Anda diterima dengan nomor {ticket} dan diteruskan ke BPSK. Perkembangannya: {url}. "
+    "Laporan ini belum merupakan permohonan penyelesaian sengketa."
+)
+#: What our schema calls the fields, and what the client called them.
+_CALLED = {
+    "data.id": "attribute[fixmystreet_id]",
+    "data.title": "attribute[title]",
+    "data.description": "description",
+    "data.reporter.name": "first_name, last_name",
+    "data.reporter.phone": "phone",
+    "data.reporter.email": "email",
+    "data.reporter.domicile": "attribute[consumer_domicile]",
+    "data.business.name": "attribute[business_name]",
+    "data.business.address": "attribute[business_address]",
+    "data.location.lat": "lat",
+    "data.location.lon": "long",
+    "data.attachments": "media_url",
+}
+
+
+class PostedForm(Request):
+    """A request whose body is bounded, and whose files never touch a disk."""
+
+    max_content_length = MAX_BODY_BYTES
+
+    def _get_file_stream(self, *_: object, **__: object) -> BytesIO:
+        return BytesIO()
+
+
+class WayIn:
+    """WSGI middleware: takes requests, leaves everything else to the application behind it."""
+
+    def __init__(self, receiver: Receiver, behind: Application) -> None:
+        self._receiver = receiver
+        self._behind = behind
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        path = _PATH.fullmatch(environ.get("PATH_INFO", ""))
+        if path is None or environ["REQUEST_METHOD"] != "POST":
+            return self._behind(environ, start_response)
+        return self._answer(path[1], PostedForm(environ))(environ, start_response)
+
+    def _answer(self, format_: str, request: Request) -> Response:
+        source = "unknown"
+        try:
+            form, api_key = posted(request)
+            source, key_id = let_in(self._receiver.doors, api_key)
+            taken = _accept(self._receiver, source, key_id, form)
+        except Refused as refused:
+            OUTCOMES.labels(source, refused.outcome).inc()
+            return refusal(format_, refused)
+        OUTCOMES.labels(source, "accepted").inc()
+        return answer(format_, "service_requests", [taken])
+
+
+def posted(request: Request) -> tuple[Form, str]:
+    """Return a posted form and its api_key; what is not in the body may be in the address, as some clients send it.
+
+    Raises:
+        Refused: chunked, too large, or broken off.
+    """
+    if "Transfer-Encoding" in request.headers:
+        # Chunked bodies reach WSGI applications cut to the limit without a word.
+        raise Refused(411, "Send a Content-Length.", outcome="no_length")
+    try:
+        body, files = request.form, request.files
+        fields = [*body.items(multi=True), *(pair for pair in request.args.items(multi=True) if pair[0] not in body)]
+    except HTTPException as error:
+        detail = f"The form could not be read, or is larger than {MAX_BODY_BYTES} bytes."
+        raise Refused(error.code or 400, detail, outcome="too_large" if error.code == 413 else "short_body") from error
+    names = [file.filename or name for name, file in files.items(multi=True)]
+    return Form.posted(fields, names), body.get("api_key") or request.args.get("api_key", "")
+
+
+def let_in(doors: Doors, api_key: str) -> tuple[str, str]:
+    """Return the source a key belongs to, and the key's id.
+
+    Raises:
+        Refused: it belongs to none, or its source sends too fast.
+    """
+    try:
+        source, key_id = owner_of(doors, api_key)
+        doors[source].let_through()
+    except NotAuthentic as error:
+        raise Refused(403, "api_key: missing or not valid.", outcome="invalid_signature") from error
+    except TooMany as error:
+        wait = {"Retry-After": str(error.wait_s)}
+        detail = "Too many requests in a second. Send this one again later."
+        raise Refused(429, detail, outcome="throttled", **wait) from error
+    return source, key_id
+
+
+def _accept(receiver: Receiver, source: str, key_id: str, form: Form) -> dict[str, Any]:
+    received_at = datetime.now(UTC)
+    webhook_id, body = form.webhook_id(), form.body(received_at)
+    _, ticket = receiver.arrivals.named(source, _checked_id(form, body, webhook_id))
+    message = receiver.arrivals.sealed(source, webhook_id, key_id, received_at, form.digest(), body)
+    try:
+        receiver.publisher.publish([message], timeout_s=CONFIRM_S)
+    except NotDurable as error:
+        log.error("open311_not_durable", source=source, webhook_id=webhook_id, error=str(error))
+        detail = "The request could not be stored safely. Send it again later."
+        raise Refused(503, detail, outcome="not_durable", **{"Retry-After": str(RETRY_AFTER_S)}) from error
+    notice = _NOTICE.format(ticket=ticket, url=f"{receiver.public_url}/track/{ticket}")
+    account = form.one("account_id")
+    return {"service_request_id": ticket, "service_notice": notice} | ({"account_id": account} if account else {})
+
+
+def _checked_id(form: Form, body: bytes, webhook_id: str) -> str:
+    code = form.one("service_code")
+    if code and code not in SERVICES:
+        raise Refused(404, f"service_code: {code[:64]!r} was not found; see services.")
+    try:
+        return checked_id(as_event(body, webhook_id))
+    except NotAReport as fault:
+        raise Refused(400, *map(_in_their_words, fault.problems)) from fault
+
+
+def _in_their_words(problem: str) -> str:
+    place, colon, rest = problem.partition(":")
+    ours = next((name for name in _CALLED if place == name or place.startswith(f"{name}.")), place)
+    return f"{_CALLED.get(ours, place)}{colon}{rest}"
