@@ -25,7 +25,7 @@ from config.settings import Settings, read_settings
 if TYPE_CHECKING:
     from bridge.casework import Casework
     from bridge.delivery.email import Mailer
-    from bridge.delivery.webhook import CityWebhook
+    from bridge.delivery.webhook import CityEndpoint
     from bridge.rules import Rules
     from bridge.storage.database import Database
     from bridge.worklist import Worklist
@@ -132,18 +132,21 @@ class Service:
 
         return open_mailer(self.settings.smtp_url, self.settings.data_dir / "mail")
 
-    def new_cities(self) -> dict[str, CityWebhook]:
+    def new_cities(self) -> dict[str, CityEndpoint]:
         """Return the callback addresses, by source; one set per thread."""
-        from bridge.delivery.webhook import CityWebhook
-
-        return {
-            source.name: CityWebhook(source.callback_url, signing_key(source.callback_secret))
-            for source in self.configuration.sources.values()
-            if source.callback_url
-        }
+        return {source.name: _city(source) for source in self.configuration.sources.values() if source.callback_url}
 
     def close(self) -> None:
         """Close what was opened."""
         for name in ("way_in", "publisher", "database"):
             if name in self.__dict__:
                 self.__dict__[name].close()
+
+
+def _city(source: Source) -> CityEndpoint:
+    from bridge.delivery.open311 import CityUpdates
+    from bridge.delivery.webhook import CityWebhook
+
+    if source.scheme == "open311":
+        return CityUpdates(source.callback_url, source.callback_secret)
+    return CityWebhook(source.callback_url, signing_key(source.callback_secret))
