@@ -77,6 +77,8 @@ class _Mirror(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    do_POST = do_GET  # noqa: N815 - the base class looks for it
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so named in the base class
         """Say nothing."""
 
@@ -348,6 +350,14 @@ def test_a_flood_of_headers_is_refused(front: Nginx, flood: list[str]) -> None:
 def test_pages_and_what_is_read_go_to_the_desk(front: Nginx) -> None:
     for path in ("/", "/desk/", "/track/x", "/a/x", "/api/v1/reports", "/healthz", "/webhooks/qlue/receipts/msg_1"):
         assert ask(front.port, "GET", path).json()["path"] == path
+
+
+def test_new_open311_requests_go_to_the_receiver_and_the_rest_of_open311_to_the_desk(front: Nginx) -> None:
+    to_receiver = ask(front.port, "POST", "/open311/v2/requests.json", "Content-Length: 0")
+    assert (to_receiver.status, json.loads(to_receiver.body)[0]["code"]) == (403, 403)
+    for method, path in (("POST", "servicerequestupdates.xml"), ("GET", "requests.xml"), ("GET", "discovery.json")):
+        shown = ask(front.port, method, f"/open311/v2/{path}", "Content-Length: 0")
+        assert json.loads(shown.body)["path"] == f"/open311/v2/{path}"
 
 
 def test_what_the_client_says_about_itself_is_replaced(front: Nginx) -> None:
