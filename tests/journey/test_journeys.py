@@ -1,11 +1,15 @@
 """One test per promise to a user, on both engines, with real processes from the webhook to the callback."""
 
+import hashlib
 import json
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 import requests
 
 from bridge.reports.states import Move, Outcome
+from bridge.reports.tickets import ticket_for
 from bridge.signing import signing_key, verify
 from tests.running import FAST, KEY, LADDER, Running
 from tests.servers import eventually
@@ -89,6 +93,78 @@ def test_authentic_but_invalid_report_is_kept_whole_and_listed(running: Running)
     assert listed
     assert (answer.status_code, answer.json()["status"]) == (202, "set_aside")
     assert answer.json()["problems"]
+
+
+def test_invalid_report_is_mended_and_released_on_the_page_and_keeps_the_time_it_first_came(running: Running) -> None:
+    invalid = {"type": "report.submitted", "timestamp": "2026-11-23T10:00:00+07:00", "data": {"id": "J-6b"}}
+    answer = running.post(json.dumps(invalid).encode(), "msg-J-6b").json()
+    assert answer["status"] == "set_aside"
+    listed = eventually(lambda: _aside(running, "msg-J-6b"), 20, "it is on the list")
+
+    invalid["data"] |= {"title": "Klaim ditolak", "description": "Tanpa alasan."}  # type: ignore[operator]
+    page = f"{running.desk}/desk/set-aside/{listed['id']}"
+    with requests.Session() as browser:
+        _log_in(running, browser, "sekar")
+        form = {"csrf_token": _token(browser.get(page, timeout=10).text), "reason": "judul dari telepon"}
+        form |= {"body": json.dumps(invalid)}
+        done = browser.post(f"{page}/release", data=form, headers={"Referer": page}, timeout=10)
+    assert "judul dari telepon" in done.text
+
+    ticket = ticket_for(running.service.settings.ticket_key, "qlue", "J-6b")
+    report = eventually(lambda: running.report(ticket), 20, "the report")
+    assert report["received_at"].isoformat() == answer["received_at"]
+    assert report["owed"] == {"acknowledge": "running", "triage": "running"}
+    assert 'class="status merah"' in running.track(ticket)
+    eventually(lambda: running.callbacks("J-6b"), 20, "the city is told")
+    again = running.post(json.dumps(invalid).encode(), "msg-J-6c").json()
+    assert (again["status"], again["ticket"]) == ("accepted", ticket)
+
+
+def test_message_an_older_version_left_in_the_queue_is_mended_at_the_keyboard_and_taken_in(running: Running) -> None:
+    body = json.dumps(
+        {"type": "report.submitted", "timestamp": "2026-11-23T10:00:00+07:00",
+         "data": {"id": "J-6d", "title": "Klaim", "description": "Ditolak."}}
+    ).encode()  # fmt: skip
+    digest = hashlib.sha256(body).hexdigest()
+    old = running.service.arrivals.sealed("qlue", "msg-J-6d", "", datetime.now(UTC), digest, body)
+    del old.data["key_id"]
+    running.service.publisher.publish([old], timeout_s=20)
+    listed = eventually(lambda: _aside(running, old.id), 40, "it is on the list")
+    assert listed["source"] == "bridge.intake.dead"
+    assert "key_id: Missing data for required field." in listed["reasons"][1]
+
+    number = str(listed["id"])
+    letter = json.loads(running.command("set-aside", "show", number, "--raw"))
+    letter["data"]["key_id"] = ""
+    running.command("set-aside", "fix", number, "-", "--reason", "dari versi lama", stdin=json.dumps(letter))
+    running.command("set-aside", "release", number, "--reason", "dari versi lama")
+
+    ticket = ticket_for(running.service.settings.ticket_key, "qlue", "J-6d")
+    eventually(lambda: running.report(ticket), 20, "the report")
+    assert number not in {str(row["id"]) for row in json.loads(running.command("set-aside", "list", "--json"))}
+
+
+def _aside(running: Running, webhook_id: str) -> dict[str, Any]:
+    """Return the line of what waits under an id; empty while it is not there."""
+    rows = json.loads(running.command("set-aside", "list", "--json"))
+    return next((row for row in rows if row["webhook_id"] == webhook_id), {})
+
+
+def _token(page: str) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def _log_in(running: Running, browser: requests.Session, name: str) -> None:
+    running.command("people", "password", name, "--stdin", stdin="kata sandi yang panjang\n")
+    address = f"{running.desk}/desk/login"
+    form = {
+        "csrf_token": _token(browser.get(address, timeout=10).text),
+        "name": name,
+        "password": "kata sandi yang panjang",
+    }
+    assert browser.post(address, data=form, headers={"Referer": address}, timeout=10).status_code == 200
 
 
 def test_report_withdrawn_before_it_arrives_is_closed_at_once(running: Running) -> None:
