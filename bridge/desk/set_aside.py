@@ -1,5 +1,6 @@
 """What lies aside: the list, and one with its body in an editor, to be mended, released or discarded with a reason."""
 
+import json
 from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request, url_for
@@ -14,6 +15,7 @@ from bridge.service import Service
 from bridge.storage import people
 from bridge.storage import set_aside as stored
 from bridge.storage.database import DatabaseAway
+from bridge.strict_json import NotJson, loads
 from bridge.worklist import Looked, StillWrong
 
 #: Bodies hold personal data: only those who mend them see them.
@@ -68,9 +70,19 @@ def blueprint(service: Service) -> Blueprint:
     return routes
 
 
-def shown(body: bytes) -> str:
-    """Return a body as the editor shows it; bytes that are no text as \\x and two digits."""
+def raw(body: bytes) -> str:
+    """Return a body as it came; bytes that are no text as \\x and two digits."""
     return body.decode("utf-8", "backslashreplace")
+
+
+def shown(body: bytes) -> str:
+    """Return a body as the editor shows it: JSON laid out line by line, since cities send it in one."""
+    try:
+        text = json.dumps(loads(body), ensure_ascii=False, indent=2)
+        text.encode()
+    except (NotJson, UnicodeEncodeError):
+        return raw(body)
+    return text
 
 
 def typed(text: str, kept: bytes) -> bytes:
@@ -101,7 +113,7 @@ def _page(service: Service, looked: Looked, text: str, problems: list[str] | Non
     content: dict[str, Any] = {
         "row": looked.row,
         "text": text,
-        "original": shown(looked.original) if looked.row["mended"] else None,
+        "original": raw(looked.original),
         "decisions": [line | {"by": _by(line["actor"], names)} for line in looked.decisions],
         "ticket": worklist.ticket(looked),
         "problems": worklist.problems(looked.row, looked.body) if problems is None else problems,

@@ -1,5 +1,6 @@
 """What lies aside, on the page and at the keyboard: seen, mended, released and discarded by those who may, and logged."""
 
+import html
 import json
 from collections.abc import Iterator
 from hashlib import sha256
@@ -172,6 +173,14 @@ def test_second_to_decide_is_told_in_words_and_a_reason_is_asked_for(siding: Sid
     assert siding.row(number)["did"] == [("discarded", "person:sekar", "kiriman uji")]
     assert adi.get(_path(2**63 - 1)).status_code == 404
     assert adi.get(_path(2**63)).status_code == 404
+
+
+def test_editor_lays_json_out_line_by_line_and_the_page_shows_the_bytes_as_they_came_too(siding: Siding) -> None:
+    body = b'{"type":"x","data":{"id":"K\xc3\xa9"}}'
+    number = siding.put(body)
+    page = html.unescape(siding.office.inside("sekar").get(_path(number)).text)
+    assert '\n{\n  "type": "x",\n  "data": {\n    "id": "Ké"\n  }\n}</textarea>' in page
+    assert f'<pre class="letter">{body.decode()}</pre>' in page
 
 
 @pytest.mark.parametrize("deed", ["fix", "release", "discard"])
