@@ -1,4 +1,4 @@
-"""`bridge data-key new|apply`: the keys that seal personal data."""
+"""`bridge data-key new|apply` and `bridge forget`: the keys that seal personal data, and its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from contextlib import ExitStack
 
 import click
 
-from bridge.cli.common import Bar, open_service
+from bridge.cli.common import Bar, me, open_service, ticket_argument
+from bridge.forgetting import forget as forgotten
 from bridge.resealing import Tally, reseal
 from bridge.vault import new_data_key
 
@@ -64,4 +65,31 @@ def _remaining(tally: Tally) -> str:
     return "; ".join(said)
 
 
-COMMANDS = (data_key,)
+@click.command()
+@ticket_argument
+@click.option("--reason", required=True, help="Why; kept in the history.")
+@click.option("--even-open", is_flag=True, help="Although somebody still works on it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(ticket: str, reason: str, even_open: bool, yes: bool) -> None:
+    """Remove the personal data of a report for good: contact, text, place, attachments, and what the city sent.
+
+    Category, office, clocks, outcome, history and the escalation log stay.
+
+    Example: bridge forget K7Q2-9XWM-4T8R --reason "permintaan pelapor 17/2026"
+    """
+    if not yes:
+        click.confirm(f"Remove the personal data of {ticket}? Nobody can bring it back.", abort=True)
+    service = open_service(need_rules=True)
+    done = forgotten(service.database, service.arrivals.vault, ticket, me(), reason, even_open=even_open)
+    if not done.changed:
+        click.echo(f"{ticket} was forgotten before; nothing is left of its personal data.")
+        return
+    click.echo(f"{ticket} is forgotten: {done.webhooks} webhooks emptied, {done.aside} of what lay aside.")
+    if done.shared:
+        numbers = ", ".join(map(str, done.shared))
+        raise click.ClickException(
+            f"dead letters hold it together with other reports and were left: {numbers}; see: bridge set-aside list"
+        )
+
+
+COMMANDS = (data_key, forget)

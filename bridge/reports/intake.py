@@ -187,7 +187,8 @@ def _amended(event: CityEvent, report: Report, *, now: datetime) -> tuple[Change
     actor = f"source:{event.source}"
     # A withdrawal may overtake what the citizen said before it: whichever comes first, the report ends the same.
     decided = report.status is Status.CLOSED and report.outcome is not Outcome.WITHDRAWN
-    if event.happened_at < report.event_at or decided:
+    # What was forgotten stays so, whatever the city still sends of it.
+    if event.happened_at < report.event_at or decided or report.forgotten_at is not None:
         changes.note(report, "late_event", actor, now, type=event.type, webhook_id=event.webhook_id)
         return changes, Effect.LATE
     sent = {name: _like(getattr(report, name), event.data[name]) for name in AMENDABLE if name in event.data}

@@ -286,3 +286,26 @@ def test_escalations_can_be_asked_for_what_is_still_open(desk: Desk) -> None:
     everything, still_open = desk.rows("escalations", "list"), desk.rows("escalations", "list", "--open")
     assert {row["ticket"] for row in still_open} == {row["ticket"] for row in everything if not row["answered"]}
     assert desk.rows("escalations", "list", "--office", "nowhere") == []
+
+
+# --- forgetting -----------------------------------------------------------------------------------------------------
+
+
+def test_report_is_forgotten_after_a_yes_and_every_page_says_so(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    forget = ["forget", desk.ticket, "--reason", "permintaan pelapor"]
+    assert desk.run(*forget, typed="n\n").exit_code == 1
+    assert_refused(desk.really_run(*forget, "--yes"), "the report is open")
+    assert "1 webhooks emptied" in desk.run(*forget, "--even-open", typed="y\n").output
+    again = desk.run(*forget, "--yes")
+    assert (again.exit_code, "was forgotten before" in again.output) == (0, True)
+    page = desk.office.inside("sekar").get(f"/desk/reports/{desk.ticket}").text
+    citizen = desk.office.visitor().get(f"/track/{desk.ticket}").text
+    assert "Data pribadi laporan ini dihapus pada" in page
+    assert "permintaan pelapor" in page
+    assert "Data pribadi Anda dalam laporan ini sudah dihapus" in citizen
+    kept = json.dumps(desk.rows("reports", "show", desk.ticket, "--reveal"))
+    gone = [CANARIES[name] for name in ("name", "phone", "email", "description")]
+    assert [canary for canary in gone if canary in page + citizen + kept] == []
+    assert "The chain is whole: 5 rows" in desk.run("escalations", "verify").output
+    desk.office.close()
