@@ -172,7 +172,11 @@ class TakeIn:
             batch.aside.append(_aside(arrival, "invalid", list(arrival.problems)))
             batch.remembered.append(_remembered(arrival, "set_aside"))
             return
-        batch.remembered.append(_remembered(arrival, self._effect(batch, event)))
+        row = _remembered(arrival, self._effect(batch, event))
+        report = batch.reports.get(event.report_id)
+        if report is not None and report.forgotten_at is not None:
+            row["body"] = b""
+        batch.remembered.append(row)
 
     def _effect(self, batch: _Batch, event: CityEvent) -> Effect:
         book, now = self._rules.book, batch.now
