@@ -10,6 +10,7 @@ import structlog
 from bridge.reports.forgetting import forget as decide
 from bridge.reports.moves import Actor
 from bridge.reports.report import Report
+from bridge.reports.setting_aside import Why
 from bridge.storage import forget as stored
 from bridge.storage import reports
 from bridge.storage.changes import write
@@ -67,20 +68,16 @@ def _aside(connection: Connection, vault: Vault, report: Report) -> tuple[list[i
     for row in stored.aside_of(connection, report.source):
         about = [is_about(body, report.external_id) for body in _bodies(vault, row)]
         if any(about):
-            (shared if len(about) > 1 else alone).append(row["id"])
+            (shared if row["why"] == Why.DEAD_LETTER and len(about) > 1 else alone).append(row["id"])
     return alone, shared
 
 
 def _bodies(vault: Vault, row: dict[str, Any]) -> list[bytes]:
-    """Return what the city sent, as far as a key of ours opens it: one body, or those of a dead letter's webhooks."""
-    try:
-        outer = vault.open(row["body"])
-    except Unreadable:
-        return []
-    if row["why"] != "dead_letter":
-        return [outer]
-    inner = (_opened(vault, token) for token in _SEALED.findall(outer))
-    return [body for body in inner if body is not None]
+    """Return what a key of ours opens: what came and what was made of it, or each webhook of a dead letter."""
+    sealed = [row["body"], row["mended"] or b""]
+    if row["why"] == Why.DEAD_LETTER:
+        sealed = _SEALED.findall(_opened(vault, row["body"]) or b"")
+    return [body for token in sealed if (body := _opened(vault, token)) is not None]
 
 
 def _opened(vault: Vault, token: bytes) -> bytes | None:

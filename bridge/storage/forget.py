@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from bridge.reports.setting_aside import Did, State, Why
 from bridge.storage.tables import deliveries, likenesses, set_aside, set_aside_decisions, webhooks
 
 #: What sentences a callback holds; the rest of a payload is codes and times, which the log and the auditor read.
@@ -38,7 +39,7 @@ def drop_likenesses(connection: Connection, report_id: str) -> None:
 
 def aside_of(connection: Connection, source: str) -> Iterator[dict[str, Any]]:
     """Yield what lies aside with a body and may be of this source: its own webhooks, and dead letters."""
-    may_be = sa.or_(set_aside.c.source == source, set_aside.c.why == "dead_letter")
+    may_be = sa.or_(set_aside.c.source == source, set_aside.c.why == Why.DEAD_LETTER)
     ids = connection.execute(sa.select(set_aside.c.id).where(may_be, set_aside.c.body != b"")).scalars().all()
     for number in sorted(ids):  # one body in memory at a time
         row = connection.execute(sa.select(set_aside).where(set_aside.c.id == number)).mappings().one()
@@ -51,9 +52,11 @@ def empty_aside(connection: Connection, ids: Collection[int], *, actor: str, rea
     twins = sa.select(set_aside.c.source, set_aside.c.webhook_id, set_aside.c.sha256).where(these)
     key = sa.tuple_(webhooks.c.source, webhooks.c.webhook_id, webhooks.c.sha256)
     connection.execute(sa.update(webhooks).where(key.in_(twins)).values(body=b""))
-    waiting = connection.execute(sa.select(set_aside.c.id).where(these, set_aside.c.state == "waiting")).scalars().all()
-    decided = {"did": "discarded", "actor": actor, "reason": reason, "at": at}
+    waiting = (
+        connection.execute(sa.select(set_aside.c.id).where(these, set_aside.c.state == State.WAITING)).scalars().all()
+    )
+    decided = {"did": Did.DISCARDED, "actor": actor, "reason": reason, "at": at}
     if waiting:
         connection.execute(sa.insert(set_aside_decisions), [{"set_aside_id": one, **decided} for one in waiting])
-        connection.execute(sa.update(set_aside).where(set_aside.c.id.in_(waiting)).values(state="discarded"))
+        connection.execute(sa.update(set_aside).where(set_aside.c.id.in_(waiting)).values(state=State.DISCARDED))
     connection.execute(sa.update(set_aside).where(these).values(body=b"", mended=None))

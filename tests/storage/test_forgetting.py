@@ -158,6 +158,15 @@ def test_what_lies_aside_of_it_is_emptied_and_no_longer_waits(office: Office) ->
     assert "Kenari" not in left(office)
 
 
+def test_what_was_mended_into_it_is_emptied_though_it_came_without_its_id(office: Office) -> None:
+    office.handle([webhook(b'{"title": "Kenari"}', "msg-bad")])
+    office.set("set_aside", {"mended": ARRIVALS.vault.seal(body("Q-1", title="Kenari")), "state": "released"})
+    done = forget(office.database, ARRIVALS.vault, grievance(office), ADI, "asked for")
+    (row,) = office.rows("set_aside")
+    assert (done.aside, row["body"], row["mended"], row["state"]) == (1, b"", None, "released")
+    assert "Kenari" not in left(office)
+
+
 def test_dead_letter_of_it_alone_is_emptied_and_one_with_others_is_named(office: Office) -> None:
     messages = [
         ARRIVALS.sealed(SOURCE, f"m-{n}", "", office.now(), "0" * 64, body(f"Q-{n}", title="Kenari")) for n in (1, 2)
