@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.arrivals import as_sent
 from bridge.cli.common import as_json, moment, open_service, show_json, show_table
 from bridge.words import when
 
@@ -33,6 +34,34 @@ def _source(service: Service, name: str) -> Source:
         known = ", ".join(service.configuration.sources)
         raise click.ClickException(f"no source {name!r}; sources.toml has {known}")
     return found
+
+
+@sources.command("list")
+@as_json
+def list_sources(as_json: bool) -> None:
+    """List the sources: where each sends to, how it proves itself, how many of its keys count, where it is told back.
+
+    Example: bridge sources list
+    """
+    service = open_service()
+    now_s = datetime.now(UTC).timestamp()
+    rows = [
+        {
+            "source": source.name,
+            "name": source.title,
+            "path": f"/webhooks/{source.name}",
+            "scheme": source.scheme,
+            "live_keys": len(service.keyring(source).live(now_s)),
+            "mapped": source.payload is not as_sent,
+            "rate": source.rate or None,
+            "callback_url": source.callback_url or None,
+        }
+        for source in service.configuration.sources.values()
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("source", "name", "path", "scheme", "live_keys", "mapped", "rate", "callback_url"))
 
 
 @sources.command("test")
