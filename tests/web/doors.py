@@ -21,6 +21,27 @@ NEXT_KEY = b"the key the city changes to after"
 #: One byte less than a key must have.
 SHORT_KEY = b"a key of 23 bytes only!"
 AnyDoor = TypeVar("AnyDoor", bound="Door")
+#: Keys of the sources that prove themselves otherwise; `crm` sends words of its own, `slow` may send one a second.
+JAKI_KEY, SLOW_KEY = "the-key-the-tests-share-with-jaki", "the-token-of-a-slow-source"
+CRM_KEY = "crm:the-password-of-the-crm"
+_OTHERS = """
+[crm]
+name = "CRM"
+scheme = "basic"
+secret = "CRM_SECRET"
+id_header = "X-Delivery"
+[crm.mapping]
+timestamp = "local_time(dibuat, 'Asia/Jakarta')"
+"data.id" = "to_string(nomor)"
+"data.title" = "judul"
+"data.description" = "isi"
+"data.category" = "pick(`{\\"leasing\\": \\"PEMBIAYAAN\\"}`, jenis)"
+[slow]
+name = "Slow"
+scheme = "bearer"
+secret = "SLOW_SECRET"
+rate = 1
+"""
 _SOURCES = '[{name}]\nname = "{name}"\nscheme = "standard-webhooks"\nsecret = "{secret}"\n'
 
 
@@ -134,16 +155,20 @@ def _opened(door: AnyDoor) -> AnyDoor:
 
 
 def _variables(folder: Path) -> dict[str, str]:
-    """Return settings: two live keys for qlue, one too short for another source, none for a third."""
+    """Return settings: two live keys for qlue, one too short for a source, none for another, and the other schemes."""
     config = folder / "config"
     shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     with (config / "sources.toml").open("a") as file:
         file.write(
             _SOURCES.format(name="short", secret="SHORT_SECRET") + _SOURCES.format(name="keyless", secret="NO_SECRET")
         )
+        file.write(_OTHERS)
     next_key, short = (base64.b64encode(key).decode() for key in (NEXT_KEY, SHORT_KEY))
     return {
         "BRIDGE_CONFIG_DIR": str(config),
         "QLUE_WEBHOOK_SECRET": f"{SECRET} whsec_{next_key}",
         "SHORT_SECRET": f"whsec_{short}",
+        "JAKI_WEBHOOK_SECRET": JAKI_KEY,
+        "CRM_SECRET": CRM_KEY,
+        "SLOW_SECRET": SLOW_KEY,
     }
