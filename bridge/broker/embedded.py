@@ -93,6 +93,13 @@ class QueueStore:
         statement = "SELECT id, payload FROM messages WHERE queue = ? AND owner IS NULL ORDER BY id LIMIT ?"
         return self._light.execute(statement, (queue, most)).fetchall()
 
+    def oldest(self, queues: Sequence[str]) -> str | None:
+        """Return the payload of the oldest message in these queues, taken ones included, or None."""
+        marks = ",".join("?" * len(queues))
+        statement = f"SELECT payload FROM messages WHERE queue IN ({marks}) ORDER BY id LIMIT 1"  # noqa: S608 - marks
+        found = self._light.execute(statement, tuple(queues)).fetchone()
+        return found[0] if found else None
+
     def remove(self, message_ids: Sequence[int]) -> None:
         """Delete messages that were looked at, all or none."""
         with _transaction(self._light, self._turn):

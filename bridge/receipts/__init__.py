@@ -1,0 +1,1 @@
+"""Proof of acceptance: receipts, manifests, and the city's own list held against ours (docs/receipts.md)."""
