@@ -55,6 +55,7 @@ def _add_pages(app: Flask, service: Service) -> None:
     from flask_wtf.csrf import CSRFProtect
 
     from bridge import api, desk, pages, tracking
+    from bridge.api import receipts
     from bridge.open311 import reading
 
     problems.register_domain(app)
@@ -65,6 +66,7 @@ def _add_pages(app: Flask, service: Service) -> None:
     for programs in (api.blueprint(service), reading.blueprint(service)):
         csrf.exempt(programs)
         app.register_blueprint(programs)
+    app.register_blueprint(receipts.blueprint(service))
 
 
 def _secured(response: Response) -> Response:
