@@ -14,6 +14,7 @@ from bridge.cli import (
     manage,
     policies,
     privacy,
+    receipts,
     reports,
     run,
     set_aside,
@@ -43,7 +44,21 @@ def cli() -> None:
     """
 
 
-_MODULES = (run, check, clock, reports, calendar, policies, inspect, set_aside, privacy, engine, manage, sources)
+_MODULES = (
+    run,
+    check,
+    clock,
+    reports,
+    calendar,
+    policies,
+    inspect,
+    set_aside,
+    privacy,
+    engine,
+    manage,
+    sources,
+    receipts,
+)
 
 for module in _MODULES:
     for command in module.COMMANDS:

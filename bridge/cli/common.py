@@ -113,6 +113,11 @@ def show_json(rows: Any) -> None:
     click.echo(json.dumps(rows, default=_plain, ensure_ascii=False, indent=2))
 
 
+def one_json(row: Any) -> str:
+    """Return a row as JSON on one line, as show_json has it."""
+    return json.dumps(row, default=_plain, ensure_ascii=False)
+
+
 def show_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Print rows as a table of these columns."""
     lines = [[_cell(row.get(column)) for column in columns] for row in rows]
