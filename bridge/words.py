@@ -85,6 +85,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "engine_held": ("Pengawas tenggat ditahan, tidak ada eskalasi", "The clocks are held, nothing escalates"),
     "watcher_silent": ("Pengawas tenggat tidak bekerja", "The watcher of clocks is not at work"),
     "auditor_silent": ("Pemeriksa tenggat tidak bekerja", "The auditor of clocks is not at work"),
+    # why something lies aside
+    "invalid": ("bukan laporan yang sah", "no valid report"),
+    "id_reused": ("nomor webhook dipakai ulang", "webhook-id used again"),
     # states of a clock
     "running": ("berjalan", "running"),
     "paused": ("berhenti sementara", "paused"),

@@ -17,6 +17,7 @@ from bridge.words import when
 
 if TYPE_CHECKING:
     from bridge.service import Service
+    from bridge.storage.receipts import Activity
     from config.files import Source
 
 #: How long an old key goes on beside its successor, unless said otherwise.
@@ -39,29 +40,51 @@ def _source(service: Service, name: str) -> Source:
 @sources.command("list")
 @as_json
 def list_sources(as_json: bool) -> None:
-    """List the sources: where each sends to, how it proves itself, how many of its keys count, where it is told back.
+    """List the sources: how each proves itself, how many keys count, when it was last seen, what came in 24 hours.
 
     Example: bridge sources list
     """
     service = open_service()
-    now_s = datetime.now(UTC).timestamp()
+    now = datetime.now(UTC)
+    seen = _seen(service, now - timedelta(days=1))
     rows = [
         {
             "source": source.name,
             "name": source.title,
             "path": f"/webhooks/{source.name}",
             "scheme": source.scheme,
-            "live_keys": len(service.keyring(source).live(now_s)),
+            "live_keys": len(service.keyring(source).live(now.timestamp())),
             "mapped": source.payload is not as_sent,
             "rate": source.rate or None,
             "callback_url": source.callback_url or None,
+            "last_seen": seen[source.name].last_seen,
+            "webhooks_24h": seen[source.name].webhooks,
+            "set_aside_24h": sum(seen[source.name].set_aside.values()),
+            "last_key": seen[source.name].last_key or None,
         }
         for source in service.configuration.sources.values()
     ]
     if as_json:
         show_json(rows)
     else:
-        show_table(rows, ("source", "name", "path", "scheme", "live_keys", "mapped", "rate", "callback_url"))
+        shown = ("source", "path", "scheme", "live_keys", "last_seen", "webhooks_24h", "set_aside_24h", "last_key")
+        show_table(rows, shown)
+
+
+def _seen(service: Service, since: datetime) -> dict[str, Activity]:
+    """Return what came from each source; nothing where the database is not: a receiver has none."""
+    from bridge.storage.database import DatabaseAway
+    from bridge.storage.migrate import NotMigrated, check
+    from bridge.storage.receipts import Activity, activity
+
+    names = service.configuration.sources
+    try:
+        check(service.database)
+        with service.database.read() as connection:
+            return {name: activity(connection, name, since) for name in names}
+    except (DatabaseAway, NotMigrated) as error:
+        click.secho(f"Without what came in, which the database knows: {error}", fg="yellow", err=True)
+        return dict.fromkeys(names, Activity(None, "", 0, {}, {}))
 
 
 @sources.command("test")

@@ -23,7 +23,7 @@ Pages = dict[str, tuple[str, str]]
 
 PAGE_NAMES = (
     "track late", "track asked", "track green", "report late", "report case", "report masked", "inbox", "log", "mail", "login",
-    "ask", "one click", "one click, too late", "set aside", "one set aside", "one discarded",
+    "ask", "one click", "one click, too late", "set aside", "one set aside", "one discarded", "sources",
 )  # fmt: skip
 
 
@@ -44,6 +44,7 @@ def pages(town: Town) -> Pages:
         ("kartika", "/desk/"), ("kartika", "/desk/escalations?warnings=1"), ("kartika", "/desk/mail"), ("", "/desk/login"),
         ("", "/track/"), ("", town.link(late, "ani")), ("", town.link(case, "ani")),
         ("sekar", "/desk/set-aside"), ("adi", f"/desk/set-aside/{town.set_aside()[0]}"), ("adi", f"/desk/set-aside/{discarded}"),
+        ("adi", "/desk/sources"),
     ]  # fmt: skip
     return dict(zip(PAGE_NAMES, paths, strict=True))
 

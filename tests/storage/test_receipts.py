@@ -17,6 +17,7 @@ from bridge.broker.embedded import QueueStore, payload_of
 from bridge.receipts.comparing import Comparison, Difference, Hint, What
 from bridge.receipts.proof import Proofs, proofs
 from bridge.receipts.watermark import INTAKE, UNDER_WAY, Complete, seen_now
+from bridge.reports.setting_aside import released_as
 from bridge.service import Service
 from bridge.storage import webhooks
 from bridge.storage.listed import Entry, Listed
@@ -138,12 +139,13 @@ def test_receipt_outlives_the_body(office: Office, service: Service) -> None:
 def test_what_we_released_under_a_name_of_our_own_is_not_the_citys(office: Office, service: Service) -> None:
     office.handle([webhook(b"{}", "m1")])
     number = office.rows("set_aside")[0]["id"]
-    remember(office, (f"aside:{number}", "b" * 64, T0), (f"aside:{number + 1}", "c" * 64, T0))
+    ours = released_as(number)
+    remember(office, (ours, "b" * 64, T0), (f"aside:{number}", "c" * 64, T0))
     with proofs(service, SOURCE) as found:
         names = {row["webhook_id"] for row in found.in_order(ALWAYS)}
-        assert names == {"m1", f"aside:{number + 1}"}, "only a city can have sent what no release has made"
+        assert names == {"m1", f"aside:{number}"}, "what a city can send is a city's"
         assert found.count(ALWAYS) == 2
-        assert found.one(f"aside:{number}") is None
+        assert found.one(ours) is None
 
 
 # --- a span ---------------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ PUBLIC = {
     "/readyz": "operators",
     "/metrics": "operators; the front keeps it inside",
     "/static/<path:filename>": "style and script",
+    "/webhooks/<source>/receipts": "the source, by its own signature (test_receipts.py)",
+    "/webhooks/<source>/receipts/<anything:webhook_id>": "the source, by its own signature (test_receipts.py)",
 }
 EVERYBODY = set(Role)
 NOT_OFFICERS = EVERYBODY - {Role.OFFICER}
@@ -40,6 +42,7 @@ MAY = {
     ("GET", "/desk/escalations.csv"): NOT_OFFICERS,
     ("GET", "/desk/escalations.json"): NOT_OFFICERS,
     ("GET", "/desk/mail"): NOT_OFFICERS,
+    ("GET", "/desk/sources"): {Role.ADMIN},
     ("GET", "/desk/set-aside"): MENDERS,
     ("GET", ONE_ASIDE): MENDERS,
     ("POST", f"{ONE_ASIDE}/check"): MENDERS,

@@ -157,7 +157,8 @@ def test_sources_are_listed_with_how_each_proves_itself(small: SmallDoor) -> Non
     assert set(rows) == {"qlue", "jaki", "open311", "short", "keyless", "crm", "slow"}
     assert rows["crm"] == {
         "source": "crm", "name": "CRM", "path": "/webhooks/crm", "scheme": "basic", "live_keys": 1, "mapped": True,
-        "rate": None, "callback_url": None,
+        "rate": None, "callback_url": None, "last_seen": rows["crm"]["last_seen"], "webhooks_24h": rows["crm"]["webhooks_24h"],
+        "set_aside_24h": rows["crm"]["set_aside_24h"], "last_key": rows["crm"]["last_key"],
     }  # fmt: skip
     assert (rows["qlue"]["live_keys"], rows["short"]["live_keys"], rows["slow"]["rate"]) == (2, 0, 1)
 
