@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.cli.progress import LateBar
 from bridge.receipts.lists import BadList, entries
 from bridge.storage import webhooks
 from bridge.storage.listed import Entry
@@ -122,6 +124,16 @@ def test_receipts_are_listed_and_shown(desk: Desk) -> None:
         desk.run("receipts", "list", "qlue", "--since", "2030-01-01", "--until", "2030-01-02", "--json").output
         == "[\n]\n"
     )
+
+
+@pytest.mark.parametrize("total", [None, 30])
+def test_bar_comes_late_whether_the_end_is_known_or_not(capsys: pytest.CaptureFixture[str], total: int | None) -> None:
+    for patience_s, seen in ((60, ""), (-1, "Comparing")):
+        with ExitStack() as stack:
+            bar = LateBar(stack, "Comparing", total, patience_s=patience_s)
+            bar(10)
+            bar(20)
+        assert capsys.readouterr().err.strip() == seen, "only its label where nobody looks"
 
 
 # --- reading lists --------------------------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""The city's list against ours after kills: exactly what it left out and added is found, and nothing was lost."""
+
+import hashlib
+import itertools
+import json
+import random
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+
+from bridge.receipts.proof import proofs
+from bridge.storage.receipts import Span
+from tests.running import COMMAND, Running
+from tests.servers import eventually
+from tests.web.processes import report
+
+SENT, LEFT_OUT, ADDED = 200, 3, 2
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass
+class City:
+    """A city app that keeps a list of what it sent, with our answers, and sends again until it has one."""
+
+    running: Running
+    listed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unanswered: int = 0
+
+    def send(self, webhook_id: str, body: bytes) -> None:
+        """Send until answered, and write it down."""
+        answer = eventually(lambda: self._answer(webhook_id, body), 90, f"an answer to {webhook_id}")
+        entry = {"webhook_id": webhook_id, "sha256": hashlib.sha256(body).hexdigest()}
+        self.listed.setdefault(webhook_id, entry | {"received_at": answer["received_at"]})
+
+    def _answer(self, webhook_id: str, body: bytes) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = self.running.post(body, webhook_id).json()
+        except (requests.RequestException, AssertionError):
+            self.unanswered += 1
+            return {}
+        return found
+
+    def compare(self, entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        """Let the office compare a list; returns the exit code and what it says."""
+        done = subprocess.run(
+            [str(COMMAND), "receipts", "compare", "qlue", "-", "--json"],
+            env=self.running.env, input=json.dumps(entries), capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return done.returncode, json.loads(done.stdout)
+
+
+def test_compare_finds_exactly_what_differs_and_nothing_is_lost_by_kills(stormy: Running) -> None:
+    rng, city = random.Random(8311), City(stormy)
+    kills = _send_under_kills(stormy, city, rng)
+
+    stormy.wait_ready()
+    eventually(lambda: _accepted(stormy) >= len(city.listed), 90, "everything answered is taken in")
+    whole = list(city.listed.values())
+    code, said = city.compare(whole)
+    assert (code, said["counts"]) == (0, {"same": SENT, "different_body": 0, "missing_here": 0, "missing_there": 0})
+
+    left_out = {entry["webhook_id"] for entry in rng.sample(whole, LEFT_OUT)}
+    added = [{"webhook_id": f"never-{n}", "sha256": "a" * 64} for n in range(ADDED)]
+    code, said = city.compare([entry for entry in whole if entry["webhook_id"] not in left_out] + added)
+    assert code == 1
+    assert {(one["what"], one["webhook_id"]) for one in said["differences"]} == {
+        *(("missing_there", name) for name in left_out),
+        *(("missing_here", one["webhook_id"]) for one in added),
+    }
+    # Only where the queue can be seen can it be said that nothing of them is on its way.
+    hint = "not_accepted" if stormy.embedded else "may_be_on_its_way"
+    assert {one["hint"] for one in said["differences"] if one["what"] == "missing_here"} == {hint}
+    assert bool(said["complete_until"]) == stormy.embedded
+    assert kills >= 3
+
+
+def _send_under_kills(running: Running, city: City, rng: random.Random) -> int:
+    """Send reports, repeats and what is no report, while the receiver and the worker are killed."""
+    parts = itertools.cycle(["up"] if running.embedded else ["receive", "work take_in"])
+    killers = []
+    for number in range(SENT):
+        body = b'{"type": "report.submitted"}' if number % 10 == 9 else report(f"R-{number}")
+        if number % 50 == 25:
+            killers.append(threading.Thread(target=_kill, args=(running, next(parts))))
+            killers[-1].start()
+        for _ in range(2 if rng.random() < 0.2 else 1):
+            city.send(f"msg-R-{number}", body)
+    for killer in killers:
+        killer.join()
+    return len(killers)
+
+
+def _kill(running: Running, part: str) -> None:
+    running.kill(part)
+    running.start_part(part)
+
+
+def _accepted(running: Running) -> int:
+    with proofs(running.service, "qlue") as found:
+        return found.count(Span())
