@@ -205,7 +205,7 @@ def test_source_without_a_usable_key_refuses_everybody_and_is_reported(
     client = create_app(service, ("receiver",)).test_client()
     tried = [client.post("/open311/v2/requests.json", data=LEAST | {"api_key": key}) for key in ("", "too short", KEY)]
     assert [answer.status_code for answer in tried] == [403] * 3
-    assert any("open311" in warning for warning in service.configuration.warnings)
+    assert any("open311" in warning for warning in service.configuration.notes)
     service.close()
 
 
