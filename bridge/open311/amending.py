@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from bridge.contacts import opened
 from bridge.open311.form import Form
 from bridge.open311.rendering import Refused
 from bridge.reports.clocks import Obligation
@@ -21,6 +22,7 @@ from bridge.storage import reports as stored
 from bridge.storage import webhooks
 from bridge.storage.changes import write
 from bridge.storage.database import Conflict, Connection
+from bridge.vault import Vault
 from bridge.words import when
 from schemas.city import NotAReport, load_event
 
@@ -77,7 +79,7 @@ def _take(service: Service, update: Update) -> Effect:
         event = _event(update, report, database.now(connection))
         changes, effect = _decided(service, update, event, report, owed)
         write(database, connection, changes)
-        _remember(service, connection, update, event, effect)
+        _remember(service, connection, update, event, effect, forgotten=report.forgotten_at is not None)
     return effect
 
 
@@ -111,7 +113,7 @@ def _decided(
 ) -> tuple[Changes, Effect]:
     book, now = service.rules.book, event.received_at
     changes, effect = existing_report(event, report, owed, book, now=now)
-    if update.status in _ENDINGS and _is_the_reporter(update.form, report):
+    if update.status in _ENDINGS and _is_the_reporter(service.arrivals.vault, update.form, report):
         withdrawal = replace(event, type=EventType.WITHDRAWN, happened_at=min(update.at, now), data={})
         amended = changes.reports.get(report.report_id, report)
         more, effect = existing_report(withdrawal, amended, owed, book, now=now)
@@ -119,13 +121,16 @@ def _decided(
     return changes, effect
 
 
-def _is_the_reporter(form: Form, report: Report) -> bool:
+def _is_the_reporter(vault: Vault, form: Form, report: Report) -> bool:
     """Tell whether the one who complained speaks: on a public site anybody may call somebody else's report fixed."""
-    known = str(report.reporter.get("email") or "").casefold()
+    known = str(opened(vault, report.reporter).get("email") or "").casefold()
     return bool(known) and form.one("email").casefold() == known
 
 
-def _remember(service: Service, connection: Connection, update: Update, event: CityEvent, effect: Effect) -> None:
+def _remember(
+    service: Service, connection: Connection, update: Update, event: CityEvent, effect: Effect, *, forgotten: bool
+) -> None:
+    body = b"" if forgotten else service.arrivals.vault.seal(update.form.body(datetime.now(UTC)))
     row = {
         "source": update.source,
         "webhook_id": update.webhook_id,
@@ -136,6 +141,6 @@ def _remember(service: Service, connection: Connection, update: Update, event: C
         "happened_at": update.at,
         "received_at": event.received_at,
         "sha256": update.form.digest(),
-        "body": service.arrivals.vault.seal(update.form.body(datetime.now(UTC))),
+        "body": body,
     }
     webhooks.remember(connection, [row])

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 from bridge.app import create_app
 from bridge.broker.embedded import QueueStore
 from bridge.broker.topology import route_of
+from bridge.contacts import opened
 from bridge.open311.dates import written
 from bridge.open311.services import SERVICES
 from bridge.reports.moves import Actor, Details
@@ -249,7 +250,7 @@ def _history(door: Door, ticket: str) -> list[dict[str, Any]]:
 def test_what_was_posted_reaches_the_officer(door: Door) -> None:
     report = door.office.report(door.taken_in())
     assert (report.source, report.category) == ("open311", "PEMBIAYAAN")
-    assert report.reporter["name"] == CANARIES["name"]
+    assert opened(door.office.service.arrivals.vault, report.reporter)["name"] == CANARIES["name"]
     assert report.business["name"] == CANARIES["business"]
     assert report.description.startswith(CANARIES["description"])
 
