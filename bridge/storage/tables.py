@@ -83,6 +83,10 @@ def _one_of(column: str, values: Any) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({words})", name=column)
 
 
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
 def _report_id(**options: Any) -> Column[str]:
     return Column("report_id", String(36), ForeignKey("reports.report_id"), nullable=False, **options)
 
@@ -125,12 +129,7 @@ reports = Table(
     _one_of("status", Status),
     _one_of("outcome", Outcome),
     CheckConstraint("(status = 'closed') = (outcome IS NOT NULL)", name="closed_has_outcome"),
-    Index(
-        "ix_reports_open_by_assignee",
-        "assignee",
-        postgresql_where=text("status <> 'closed'"),
-        sqlite_where=text("status <> 'closed'"),
-    ),
+    _partial("ix_reports_open_by_assignee", "assignee", where="status <> 'closed'"),
     Index("ix_reports_received_at", "received_at"),
     Index("ix_reports_consumer_mark", "consumer_mark"),
     Index("ix_reports_business_name", "business_name"),
@@ -177,12 +176,9 @@ obligations = Table(
     _one_of("kind", Kind),
     _one_of("state", ClockState),
     CheckConstraint("next_due IS NULL OR state = 'running'", name="only_running_is_due"),
-    Index(
-        "ix_obligations_due",
-        "next_due",
-        postgresql_where=text("next_due IS NOT NULL"),
-        sqlite_where=text("next_due IS NOT NULL"),
-    ),
+    _partial("ix_obligations_due", "next_due", where="next_due IS NOT NULL"),
+    _partial("ix_obligations_running", "report_id", "deadline_at", where="state = 'running'"),
+    _partial("ix_obligations_exhausted", "report_id", where="state = 'running' AND next_due IS NULL"),
 )
 
 history = Table(
@@ -255,12 +251,8 @@ deliveries = Table(
     Column("finished_at", Utc),
     _one_of("state", ("pending", "sending", "delivered", "failed", "given_up", "suppressed")),
     Index("ix_deliveries_report_id", "report_id"),
-    Index(
-        "ix_deliveries_open",
-        "next_attempt_at",
-        postgresql_where=text("finished_at IS NULL"),
-        sqlite_where=text("finished_at IS NULL"),
-    ),
+    _partial("ix_deliveries_open", "next_attempt_at", where="finished_at IS NULL"),
+    _partial("ix_deliveries_given_up", "report_id", where="state = 'given_up'"),
 )
 
 delivery_attempts = Table(
