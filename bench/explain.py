@@ -52,12 +52,8 @@ Read a plan from the inside out: `Index Scan` and `Index Only Scan` fetch by an 
 """
 TAIL = """## What is missing
 
-The inbox asks for the nearest deadline of every open report before it takes the first two hundred, and the figures on
-top of each page count clocks that are exhausted and deliveries given up. Partial indexes would serve them:
-
-- `obligations (deadline_at) WHERE state = 'running'`
-- `obligations (report_id) WHERE state = 'running' AND next_due IS NULL`
-- `deliveries (report_id) WHERE state = 'given_up'`
+The inbox asks for the nearest deadline of every open report before it takes the first two hundred: what it costs grows
+with the open reports, no more with the closed ones. The figure for the outbox counts every message that waits.
 
 The auditor asks of the newest ten thousand rows of the log whether somebody was told of each. At this size PostgreSQL
 prefers reading all deliveries to ten thousand look-ups in `ix_deliveries_report_id`: seconds, every half minute.
