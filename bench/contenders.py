@@ -40,6 +40,7 @@ def contenders(workers: int, data_dir: Path, *, same_check: bool) -> list[Conten
         Contender(OURS, "bridge.intake", _ours, _our_settings(workers, data_dir), our_reports_in),
         Contender("a Flask + Celery", "bench.celery", _celery, peer),
         Contender("b FastAPI + aio-pika", "bench.fastapi", _fastapi, peer),
+        Contender("d bare Flask prototype", "bench.flask", _flask, peer),
     ]
 
 
@@ -75,3 +76,9 @@ def _fastapi(port: int) -> list[str]:
         "warning",
     ]
     return [*words, "--no-access-log", "--no-proxy-headers"]
+
+
+def _flask(port: int) -> list[str]:
+    words = [str(COMMANDS / "granian"), "bench.peers.flask_receiver:app", "--interface", "wsgi"]
+    words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "2", "--blocking-threads", "32"]
+    return [*words, "--log-level", "warning"]
