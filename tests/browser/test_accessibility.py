@@ -84,6 +84,15 @@ def test_page_shuts_nobody_out_in_the_dark_and_on_a_telephone(visits: Visits, pa
     assert sideways(page) <= 0, "in English, on a screen zoomed to 400 % (WCAG 1.4.10)"
 
 
+def test_log_that_says_what_is_exhausted_shuts_nobody_out(visits: Visits, town: Town) -> None:
+    eventually(lambda: town.exhausted(), 90, "every level was told")
+    page = visits.log_in("kartika", "/desk/escalations")
+    assert page.get_by_role("link", name="Tampilkan").count() == 1
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert faults(page) == [], scheme
+
+
 def test_fault_on_a_page_is_found(visits: Visits) -> None:
     page = visits.open("/track/")
     page.locator("html").evaluate("html => { html.lang = '' }")

@@ -17,6 +17,7 @@ from bridge.service import Service
 from bridge.storage import escalations, people, set_aside
 from bridge.storage import reports as stored
 from bridge.storage.reports import NoSuchReport
+from bridge.storage.workers import pulse
 from tests.servers import eventually
 from tests.web.processes import ROOT, Bridge, new_id, post, report, signed
 
@@ -112,6 +113,11 @@ class Town:
         with self.service.database.read() as connection:
             rows = escalations.listed(connection, escalations.Wanted(ticket=ticket))
         return max((row["level"] for row in rows), default=0)
+
+    def exhausted(self) -> int:
+        """Return how many clocks have told every level and are still unanswered."""
+        with self.service.database.read() as connection:
+            return pulse(connection, self.service.database.now(connection)).exhausted
 
     def link(self, ticket: str, person: str) -> str:
         """Return the path of the one-click link somebody is sent."""
