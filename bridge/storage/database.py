@@ -47,6 +47,8 @@ class Database:
             url,
             # As people write, not escaped: a search looks into the text.
             json_serializer=functools.partial(json.dumps, ensure_ascii=False),
+            # Errors go into logs, and rows hold what citizens wrote.
+            hide_parameters=True,
             pool_size=10,
             max_overflow=20,
             connect_args={"timeout": SQLITE_BUSY_S} if self.is_sqlite else {"connect_timeout": 5},
@@ -54,6 +56,7 @@ class Database:
         #: SQLite has one writer at a time. Threads of this process wait here for their turn: its own way of waiting
         #: is to sleep and look again.
         self.turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
+        event.listen(self.engine, "handle_error", _quote_no_row)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -185,6 +188,15 @@ class Wakeups:
                 self._seen = version
                 return
             time.sleep(0.01)
+
+
+def _quote_no_row(context: sa.ExceptionContext) -> None:
+    """Keep the first line of what the database says: the next ones quote the row, or the text it came in."""
+    driver, ours = context.original_exception, context.sqlalchemy_exception
+    first = str(driver).partition("\n")[0]
+    driver.args = (first,)
+    if ours is not None and ours.args:
+        ours.args = (f"({type(driver).__name__}) {first}",)
 
 
 def _note_idle(_: Any, record: Any) -> None:
