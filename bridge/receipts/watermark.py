@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,10 @@ def seen_now(settings: Settings) -> Complete:
     if not settings.embedded:
         return Complete(None, _NOT_SEEN)
     now = datetime.now(UTC)
-    payload = _oldest(Path(settings.broker_url.removeprefix("embedded://")))
+    try:
+        payload = _oldest(Path(settings.broker_url.removeprefix("embedded://")))
+    except sqlite3.Error:
+        return Complete(None, "the queue cannot be looked into just now")
     if payload is None:
         return Complete(now - UNDER_WAY)
     try:

@@ -206,6 +206,11 @@ def test_what_waits_in_the_queue_or_in_a_workers_hands_ends_the_complete_span(se
         assert (seen_now(service.settings).until, "cannot be read" in seen_now(service.settings).why) == (None, True)
 
 
+def test_queue_that_cannot_be_looked_into_is_no_empty_queue(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "queue.sqlite3").write_bytes(b"damaged" * 1000)
+    assert (seen_now(service.settings).until, "cannot be looked into" in seen_now(service.settings).why) == (None, True)
+
+
 def test_nobody_claims_to_know_what_waits_in_rabbitmq() -> None:
     keys = {"BRIDGE_SECRET_KEY": "s" * 32, "BRIDGE_TICKET_KEY": "t" * 32}
     full = Service.from_environment({"BRIDGE_BROKER_URL": "amqp://guest:guest@127.0.0.1:1/x", **keys})
