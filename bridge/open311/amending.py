@@ -22,7 +22,7 @@ from bridge.storage import reports as stored
 from bridge.storage import webhooks
 from bridge.storage.changes import write
 from bridge.storage.database import Conflict, Connection
-from bridge.vault import Vault
+from bridge.vault import Unreadable
 from bridge.words import when
 from schemas.city import NotAReport, load_event
 
@@ -113,7 +113,7 @@ def _decided(
 ) -> tuple[Changes, Effect]:
     book, now = service.rules.book, event.received_at
     changes, effect = existing_report(event, report, owed, book, now=now)
-    if update.status in _ENDINGS and _is_the_reporter(service.arrivals.vault, update.form, report):
+    if update.status in _ENDINGS and _is_the_reporter(service, update.form, report):
         withdrawal = replace(event, type=EventType.WITHDRAWN, happened_at=min(update.at, now), data={})
         amended = changes.reports.get(report.report_id, report)
         more, effect = existing_report(withdrawal, amended, owed, book, now=now)
@@ -121,9 +121,12 @@ def _decided(
     return changes, effect
 
 
-def _is_the_reporter(vault: Vault, form: Form, report: Report) -> bool:
+def _is_the_reporter(service: Service, form: Form, report: Report) -> bool:
     """Tell whether the one who complained speaks: on a public site anybody may call somebody else's report fixed."""
-    known = str(opened(vault, report.reporter).get("email") or "").casefold()
+    try:
+        known = str(opened(service.arrivals.vault, report.reporter).get("email") or "").casefold()
+    except Unreadable as fault:
+        raise Refused(503, "Not available just now. Send it again later.", **{"Retry-After": "60"}) from fault
     return bool(known) and form.one("email").casefold() == known
 
 

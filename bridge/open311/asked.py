@@ -38,7 +38,7 @@ def wanted_by(arguments: Arguments, sources: Collection[str], now: datetime) -> 
     Raises:
         Refused: a date that is none, more than 90 days, a status there is not.
     """
-    statuses = set(each(arguments, "status"))
+    statuses = {status.lower() for status in each(arguments, "status")}
     if unknown := statuses.difference(_STATUSES):
         raise Refused(400, f"status: {', '.join(sorted(unknown))[:64]!r} is neither open nor closed.")
     categories = each(arguments, "service_code")

@@ -26,8 +26,8 @@ RECEIVED = "jembatan.received_at"
 #: The names of files that came with the form. They are not kept: links to pictures go into media_url.
 FILE = "jembatan.file"
 _NEVER_KEPT = frozenset({"api_key", RECEIVED, FILE})
-#: Attributes that hold the sender's own number of the report: the same one again is the same report.
-_OWN_ID = ("fixmystreet_id", "external_id")
+#: The attribute that holds the sender's own number of the report: the same one again is the same report.
+_OWN_ID = "fixmystreet_id"
 _ATTRIBUTE = re.compile(r"attribute\[([^\[\]]+)\](?:\[\])?")
 _AMOUNT = re.compile(r"(\d{1,15})(?:[.,]\d{1,2})?", re.ASCII)
 
@@ -84,7 +84,7 @@ class Form:
 
     def webhook_id(self) -> str:
         """Return the id this form is known by: the same one for the same form if it names the sender's own number."""
-        own = _own_id(self.attributes())
+        own = _first(self.attributes(), _OWN_ID)
         return f"open311-{sha256(f'{own} {self.digest()}'.encode()).hexdigest()[:40] if own else uuid4().hex}"
 
 
@@ -102,7 +102,7 @@ def as_event(body: bytes, webhook_id: str) -> object:
     description = form.one("description")
     lines = [*_answers(given), *_elsewhere(form)]
     data: dict[str, Any] = {
-        "id": _own_id(given) or webhook_id,
+        "id": _first(given, _OWN_ID) or webhook_id,
         "title": _first(given, "title") or _headline(description) or service.name,
         "description": "\n\n".join(part for part in (description or service.name, "\n".join(lines)) if part),
         "category": service.code,
@@ -152,8 +152,9 @@ def _location(form: Form) -> dict[str, Any]:
 
 
 #: Attributes that have a field of their own in the report.
-_WITH_A_FIELD = frozenset(
-    {"title", "consumer_domicile", "business_name", "business_address", "anonymous", "public_anonymity_required"}
+_WITH_A_FIELD = (
+    *(_OWN_ID, "title", "consumer_domicile", "business_name", "business_address"),
+    *("anonymous", "public_anonymity_required"),
 )
 
 
@@ -161,7 +162,7 @@ def _answers(given: dict[str, list[str]]) -> Iterator[str]:
     """Write the other attributes as lines for people, those nobody asked for too: nothing that was said is lost."""
     asked = {attribute.code: attribute for attribute in ATTRIBUTES}
     for code, values in given.items():
-        in_a_field = code in _WITH_A_FIELD or code in _OWN_ID or (code == "amount_idr" and _amount(given) is not None)
+        in_a_field = code in _WITH_A_FIELD or (code == "amount_idr" and _amount(given) is not None)
         if not in_a_field:
             attribute = asked.get(code)
             yield f"{attribute.label if attribute else code}: {', '.join(_named(attribute, value) for value in values)}"
@@ -177,16 +178,14 @@ def _named(attribute: Attribute | None, value: str) -> str:
     return dict(attribute.values).get(value, value) if attribute else value
 
 
-def _own_id(given: dict[str, list[str]]) -> str | None:
-    return next((found for name in _OWN_ID if (found := _first(given, name))), None)
-
-
 def _first(given: dict[str, list[str]], code: str) -> str | None:
     return given.get(code, [None])[0]
 
 
 def _headline(description: str) -> str:
-    line = next((line.strip() for line in description.splitlines() if line.strip()), "")
+    # FixMyStreet begins its descriptions with "title:".
+    lines = (line.strip().removeprefix("title:").strip() for line in description.splitlines())
+    line = next(filter(None, lines), "")
     return line if len(line) <= _MAX_TITLE_CHARS else line[: _MAX_TITLE_CHARS - 1] + "…"
 
 

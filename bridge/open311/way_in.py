@@ -96,7 +96,7 @@ def posted(request: Request) -> tuple[Form, str]:
     """Return a posted form and its api_key; what is not in the body may be in the address, as some clients send it.
 
     Raises:
-        Refused: chunked, too large, or broken off.
+        Refused: chunked, too large, broken off, or no form.
     """
     if "Transfer-Encoding" in request.headers:
         # Chunked bodies reach WSGI applications cut to the limit without a word.
@@ -107,6 +107,9 @@ def posted(request: Request) -> tuple[Form, str]:
     except HTTPException as error:
         detail = f"The form could not be read, or is larger than {MAX_BODY_BYTES} bytes."
         raise Refused(error.code or 400, detail, outcome="too_large" if error.code == 413 else "short_body") from error
+    if request.content_length and not (body or files):
+        detail = "Send a form in UTF-8: application/x-www-form-urlencoded or multipart/form-data."
+        raise Refused(400, detail, outcome="not_a_form")
     names = [file.filename or name for name, file in files.items(multi=True)]
     return Form.posted(fields, names), body.get("api_key") or request.args.get("api_key", "")
 

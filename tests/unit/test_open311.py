@@ -134,6 +134,11 @@ def test_long_first_line_is_cut_for_the_title_and_kept_in_the_text() -> None:
     assert data["description"] == "a" * 500
 
 
+def test_title_is_the_attribute_or_what_fixmystreet_writes_first() -> None:
+    assert event(("attribute[title]", "Judul"), description="Baris pertama")["data"]["title"] == "Judul"
+    assert event(description="title:  Motor ditarik\n\ndetail: …")["data"]["title"] == "Motor ditarik"
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -206,7 +206,7 @@ def test_source_without_a_usable_key_refuses_everybody_and_is_reported(
     client = create_app(service, ("receiver",)).test_client()
     tried = [client.post("/open311/v2/requests.json", data=LEAST | {"api_key": key}) for key in ("", "too short", KEY)]
     assert [answer.status_code for answer in tried] == [403] * 3
-    assert any("open311" in warning for warning in service.configuration.notes)
+    assert any("open311" in note for note in service.configuration.notes)
     service.close()
 
 
@@ -271,6 +271,19 @@ def test_too_large_a_body_and_one_in_chunks_are_refused(door: Door) -> None:
     content, status, _ = run_wsgi_app(door.office.app, environ | {"HTTP_TRANSFER_ENCODING": "chunked"})
     assert status.startswith("411")
     assert json.loads(b"".join(content))[0]["code"] == 411
+
+
+@pytest.mark.parametrize(
+    ("body", "media"),
+    [
+        (json.dumps(LEAST).encode(), "application/json"),
+        (f"api_key={KEY}&description=".encode() + b"\xe9", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_body_that_is_no_form_is_said_to_be_none(door: Door, body: bytes, media: str) -> None:
+    answer = door.post(data=body, content_type=media)
+    assert answer.status_code == 400
+    assert "Send a form in UTF-8" in answer.json[0]["description"]
 
 
 def test_queue_that_takes_nothing_is_503_and_asked_to_come_again(tmp_path: Path) -> None:
@@ -359,7 +372,7 @@ def test_list_can_be_narrowed_to_services_states_and_dates(door: Door) -> None:
         return {request["service_request_id"] for request in door.get("requests.json", **query).json}
 
     assert ids(service_code="AIR,PEMBIAYAAN", status="open") & {water, closed} == {water}
-    assert ids(status="closed") & {water, closed} == {closed}
+    assert ids(status="CLOSED") & {water, closed} == {closed}
     assert ids(status="open,closed", service_code="") >= {water, closed}
     assert ids(service_code="LAINNYA") & {water, closed} == set()
     assert ids(service_code="TIDAK_ADA") == set()
