@@ -1,5 +1,6 @@
 """What a person does to a report: one transaction each, the same for desk, one-click link, API and command line."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from bridge.storage.changes import write
 from bridge.storage.database import Connection, Database
 
 log = structlog.get_logger()
+
+Check = Callable[[Report, list[Obligation]], None]
 
 
 class StaleCycle(Exception):
@@ -48,23 +51,29 @@ class Casework:
         self._database = database
         self._rules = rules
 
-    def acknowledge(self, ticket: str, actor: Actor, *, cycle: int | None = None) -> Result:
+    def acknowledge(self, ticket: str, actor: Actor, *, cycle: int | None = None, check: Check | None = None) -> Result:
         """Acknowledge a report; a second time changes nothing and says so.
+
+        Args:
+            cycle: The cycle the person saw; None takes the present one.
+            check: Called with the report as it stands when its turn has come; what it raises stops the change.
 
         Raises:
             NoSuchReport: no report has the ticket.
             StaleCycle: `cycle` is not the report's present one.
         """
-        return self._rules.deciding(lambda: self._acknowledge(ticket, actor, cycle))
+        return self._rules.deciding(lambda: self._acknowledge(ticket, actor, cycle, check))
 
-    def move(self, move: Move, ticket: str, actor: Actor, details: Details = NO_DETAILS) -> Report:
-        """Make any move.
+    def move(
+        self, move: Move, ticket: str, actor: Actor, details: Details = NO_DETAILS, *, check: Check | None = None
+    ) -> Report:
+        """Make any move; `check` as in acknowledge.
 
         Raises:
             NoSuchReport: no report has the ticket.
             MoveRefused: not allowed from its state, or a detail is missing.
         """
-        return self._rules.deciding(lambda: self._move(move, ticket, actor, details))
+        return self._rules.deciding(lambda: self._move(move, ticket, actor, details, check))
 
     def meet(self, kind: Kind, ticket: str, actor: Actor) -> Report:
         """Say that one obligation has been done (the summons went out, the first hearing was held).
@@ -172,9 +181,9 @@ class Casework:
         log.info("transferred", ticket=ticket, office=office, by=actor.name)
         return changes.reports[report.report_id]
 
-    def _acknowledge(self, ticket: str, actor: Actor, cycle: int | None) -> Result:
+    def _acknowledge(self, ticket: str, actor: Actor, cycle: int | None, check: Check | None) -> Result:
         with self._database.write() as connection:
-            report, owed, now = self._locked(connection, ticket)
+            report, owed, now = self._locked(connection, ticket, check)
             if cycle is not None and cycle != report.cycle:
                 raise StaleCycle(ticket)
             if report.status is not Status.RECEIVED:
@@ -183,9 +192,9 @@ class Casework:
         log.info("acknowledged", ticket=ticket, by=actor.name)
         return Result(changed, changed=True)
 
-    def _move(self, move: Move, ticket: str, actor: Actor, details: Details) -> Report:
+    def _move(self, move: Move, ticket: str, actor: Actor, details: Details, check: Check | None) -> Report:
         with self._database.write() as connection:
-            report, owed, now = self._locked(connection, ticket)
+            report, owed, now = self._locked(connection, ticket, check)
             changed = self._decided(connection, move, report, owed, actor, details, now)
         log.info("moved", ticket=ticket, move=move, by=actor.name)
         return changed
@@ -204,10 +213,14 @@ class Casework:
         write(self._database, connection, changes)
         return changes.reports[report.report_id]
 
-    def _locked(self, connection: Connection, ticket: str) -> tuple[Report, list[Obligation], datetime]:
+    def _locked(
+        self, connection: Connection, ticket: str, check: Check | None = None
+    ) -> tuple[Report, list[Obligation], datetime]:
         report_id = stored.by_ticket(connection, ticket).report_id
         owed = stored.lock_obligations(self._database, connection, [report_id]).get(report_id, [])
         report = stored.lock(self._database, connection, [report_id])[report_id]
+        if check:
+            check(report, owed)
         # The clock is read after the locks: what happened while we waited for them came before us.
         return report, owed, self._database.now(connection)
 

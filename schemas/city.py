@@ -29,20 +29,20 @@ class _CitySchema(Schema):
 
 
 def _text(most: int, **options: Any) -> fields.String:
-    return fields.String(validate=_Characters(most, least=1 if options.get("required") else 0), **options)
+    return fields.String(validate=Characters(most, least=1 if options.get("required") else 0), **options)
 
 
-class _Characters:
+class Characters:
     """Length within bounds, and only characters that PostgreSQL text can hold: no NUL, no lone surrogate."""
 
     def __init__(self, most: int, *, least: int = 0) -> None:
-        self._most, self._least = most, least
+        self.most, self.least = most, least
 
     def __call__(self, value: str) -> None:
         if "\x00" in value or not (value.isascii() or _is_unicode(value)):
             raise ValidationError("must not contain a NUL character or half a surrogate pair")
-        if not self._least <= len(value.strip() if self._least else value) or len(value) > self._most:
-            raise ValidationError(f"must have {self._least} to {self._most} characters")
+        if not self.least <= len(value.strip() if self.least else value) or len(value) > self.most:
+            raise ValidationError(f"must have {self.least} to {self.most} characters")
 
 
 def _is_unicode(value: str) -> bool:
@@ -81,7 +81,7 @@ class LocationSchema(_CitySchema):
 class AttachmentSchema(_CitySchema):
     """A photo or paper, by link."""
 
-    url = fields.Url(required=True, schemes={"http", "https"}, require_tld=False, validate=_Characters(2000))
+    url = fields.Url(required=True, schemes={"http", "https"}, require_tld=False, validate=Characters(2000))
     media_type = _text(100, allow_none=True)
 
 

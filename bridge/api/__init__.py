@@ -1,39 +1,31 @@
 """JSON for the office's own systems: read reports, acknowledge and move them, with a bearer token."""
 
+import json
+from hashlib import sha256
 from typing import Any
 
-from flask import Blueprint, Response, abort, g, jsonify, request
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from flask import Blueprint, Response, abort, g, jsonify, render_template, request
+from marshmallow import ValidationError
+from werkzeug.wrappers import Response as AnyResponse
 
+from bridge.api.openapi import DetailsSchema, openapi
 from bridge.auth import EVERYBODY, acting, needs_token
 from bridge.reports.clocks import Obligation
 from bridge.reports.moves import Details
 from bridge.reports.people import Role
 from bridge.reports.report import Report
-from bridge.reports.states import Move, Outcome, Status
+from bridge.reports.states import Move, Status
 from bridge.service import Service
 from bridge.storage import reports as stored
 from bridge.strict_json import NotJson, loads
 from schemas.city import problems_of
 
 
-class DetailsSchema(Schema):
-    """The body of a move; which fields it needs depends on the move."""
-
-    class Meta:
-        unknown = RAISE
-
-    outcome = fields.Enum(Outcome, by_value=True, load_default=None)
-    case_number = fields.String(load_default="")
-    missing = fields.List(fields.String(validate=validate.Length(1, 500)), load_default=list)
-    reason = fields.String(load_default="", validate=validate.Length(max=2000))
-
-
 def blueprint(service: Service) -> Blueprint:
-    """Return `/api/v1`."""
-    routes = Blueprint("api", __name__, url_prefix="/api/v1")
+    """Return `/api`: the calls under `/api/v1`, their contract, and the contract as a page."""
+    routes = Blueprint("api", __name__, url_prefix="/api", template_folder="templates")
 
-    @routes.get("/reports")
+    @routes.get("/v1/reports")
     @needs_token(service, *EVERYBODY)
     def list_reports() -> Response:
         status = request.args.get("status", "")
@@ -43,28 +35,53 @@ def blueprint(service: Service) -> Blueprint:
             rows = stored.listed(connection, stored.Wanted(status=status, search=request.args.get("q", "")))
         return jsonify([_public(stored_row, stored_row["obligations"]) for stored_row in rows])
 
-    @routes.get("/reports/<ticket>")
+    @routes.get("/v1/reports/<ticket>")
     @needs_token(service, *EVERYBODY)
-    def show_report(ticket: str) -> Response:
+    def show_report(ticket: str) -> AnyResponse:
         with service.database.read() as connection:
             report = stored.by_ticket(connection, ticket)
             owed = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
-        return jsonify(_public(vars(report), owed))
+        answer = jsonify(_public(vars(report), owed))
+        answer.set_etag(_tag(report, owed))
+        return answer.make_conditional(request)
 
-    @routes.post("/reports/<ticket>/acknowledge")
+    @routes.post("/v1/reports/<ticket>/acknowledge")
     @needs_token(service, *EVERYBODY)
     def acknowledge(ticket: str) -> Response:
-        result = service.casework.acknowledge(ticket, acting(g.person))
+        result = service.casework.acknowledge(ticket, acting(g.person), check=_unchanged)
         return jsonify({**_short(result.report), "changed": result.changed})
 
-    @routes.post("/reports/<ticket>/moves/<move>")
+    @routes.post("/v1/reports/<ticket>/moves/<move>")
     @needs_token(service, Role.OFFICER, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)
     def make_move(ticket: str, move: str) -> Response:
         if move not in list(Move) or move == Move.WITHDRAW:
             abort(404, f"There is no move {move!r}.")
-        return jsonify(_short(service.casework.move(Move(move), ticket, acting(g.person), _details())))
+        moved = service.casework.move(Move(move), ticket, acting(g.person), _details(), check=_unchanged)
+        return jsonify(_short(moved))
 
+    _add_contract(routes)
     return routes
+
+
+def _add_contract(routes: Blueprint) -> None:
+    @routes.get("/v1/openapi.json")
+    def contract() -> Response:
+        return jsonify(openapi())
+
+    @routes.get("/docs")
+    def docs() -> str:
+        return render_template("api/docs.html", contract=openapi())
+
+
+def _tag(report: Report, owed: list[Obligation]) -> str:
+    """Return what changes with anything we show of a report, for ETag and If-Match (RFC 9110 section 8.8.3)."""
+    return sha256(json.dumps(_public(vars(report), owed), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _unchanged(report: Report, owed: list[Obligation]) -> None:
+    """Refuse a change by somebody who has named, with If-Match, another state than the present one."""
+    if request.if_match and _tag(report, owed) not in request.if_match:
+        abort(412, "The report has changed since you read it. Read it again, then decide again.")
 
 
 def _details() -> Details:

@@ -20,6 +20,8 @@ PUBLIC = {
     "/track/<text>": "the citizen, by an unguessable ticket",
     "/a/<token>": "the notified officer, by a signed link",
     "/language/<code>": "a choice of words",
+    "/api/v1/openapi.json": "the contract",
+    "/api/docs": "the contract as a page",
     "/healthz": "operators",
     "/readyz": "operators",
     "/metrics": "operators; the front keeps it inside",
