@@ -48,6 +48,54 @@ class DryRunSchema(Schema):
     problems = fields.List(fields.String())
 
 
+class _ReceivedSchema(Schema):
+    webhook_id = fields.String(required=True)
+    sha256 = fields.String(required=True)
+    received_at = fields.AwareDateTime(required=True)
+    ticket = fields.String(required=True, allow_none=True)
+    effect = fields.String(required=True)
+
+
+class ReceiptItemSchema(_ReceivedSchema):
+    """A line of a manifest: the SHA-256 of what was received, and what became of it."""
+
+
+class ReceiptSchema(_ReceivedSchema):
+    """Proof that a webhook was accepted, and of other bodies that came under its id."""
+
+    key_id = fields.String(allow_none=True)
+    other_bodies = fields.List(fields.Dict(), required=True)
+
+
+class ManifestSchema(Schema):
+    """What was accepted in a span; what lies behind `complete_until` may still be on its way."""
+
+    source = fields.String(required=True)
+    since = fields.AwareDateTime(required=True)
+    until = fields.AwareDateTime(required=True)
+    complete_until = fields.AwareDateTime(required=True, allow_none=True)
+    complete_until_missing_because = fields.String(required=True, allow_none=True)
+    count = fields.Integer()
+    digest = fields.String()
+    items = fields.List(fields.Nested(ReceiptItemSchema), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class UnknownReceiptSchema(Schema):
+    """Nobody has seen this id, up to `complete_until`."""
+
+    status = _says("unknown")
+    detail = fields.String(required=True)
+    complete_until = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class Open311ErrorSchema(Schema):
+    """An error of GeoReport v2."""
+
+    code = fields.Integer(required=True)
+    description = fields.String(required=True)
+
+
 class ProblemSchema(Schema):
     """What went wrong (RFC 9457)."""
 

@@ -8,7 +8,8 @@ from flask import Blueprint, Response, abort, g, jsonify, render_template, reque
 from marshmallow import ValidationError
 from werkzeug.wrappers import Response as AnyResponse
 
-from bridge.api.openapi import DetailsSchema, openapi
+from bridge.api.for_office import DetailsSchema
+from bridge.api.openapi import openapi
 from bridge.auth import EVERYBODY, acting, needs_token
 from bridge.reports.clocks import Obligation
 from bridge.reports.moves import Details
