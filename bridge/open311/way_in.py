@@ -77,6 +77,8 @@ class WayIn:
         path = _PATH.fullmatch(environ.get("PATH_INFO", ""))
         if path is None or environ["REQUEST_METHOD"] != "POST":
             return self._behind(environ, start_response)
+        # Granian's bodies end by themselves, but as quietly where a sender hangs up: werkzeug must count the bytes.
+        environ.pop("wsgi.input_terminated", None)
         return self._answer(path[1], PostedForm(environ))(environ, start_response)
 
     def _answer(self, format_: str, request: Request) -> Response:

@@ -24,6 +24,7 @@ AnyDoor = TypeVar("AnyDoor", bound="Door")
 #: Keys of the sources that prove themselves otherwise; `crm` sends words of its own, `slow` may send one a second.
 JAKI_KEY, SLOW_KEY = "the-key-the-tests-share-with-jaki", "the-token-of-a-slow-source"
 CRM_KEY = "crm:the-password-of-the-crm"
+OPEN311_KEY = "the-key-the-tests-share-with-open311"
 _OTHERS = """
 [crm]
 name = "CRM"
@@ -171,4 +172,5 @@ def _variables(folder: Path) -> dict[str, str]:
         "JAKI_WEBHOOK_SECRET": JAKI_KEY,
         "CRM_SECRET": CRM_KEY,
         "SLOW_SECRET": SLOW_KEY,
+        "OPEN311_API_KEY": OPEN311_KEY,
     }

@@ -11,12 +11,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import pytest
 
 from bridge.receiver.webhooks import MAX_BODY_BYTES
 from tests.servers import Nginx, RabbitMQ, eventually, free_port, new_folder
-from tests.web.doors import Door, open_full, open_small
+from tests.web.doors import OPEN311_KEY, Door, open_full, open_small
 from tests.web.processes import connected, head, post, read_reply, report, signed
 from tests.web.test_nginx_front import rendered
 
@@ -287,6 +288,46 @@ def test_odd_request_is_refused_or_taken_whole_and_the_next_report_is_taken(way_
     assert post(way_in.port, report()).status == TAKEN
     # A connection closed without an answer promises nothing: the report may be there, and comes again.
     assert taken == (headers["webhook-id"] in way_in.door.kept())
+
+
+# --- the other way in: forms ----------------------------------------------------------------------------------------
+
+FORM = urlencode(
+    {
+        "api_key": OPEN311_KEY,
+        "service_code": "PEMBIAYAAN",
+        "lat": "-6.2634567",
+        "long": "106.8123456",
+        "description": "Ditarik di jalan tanpa surat tugas.",
+    }
+).encode()
+#: Exactly as large as a form may be; the last field is cut first, and is not needed.
+LARGEST_FORM = (FORM + b"&x=").ljust(MAX_BODY_BYTES, b"y")
+POSTED = any_of(200, 201)
+FORMS = [
+    Case("whole", POSTED, POSTED, POSTED, body=FORM),
+    Case("the largest", POSTED, POSTED, POSTED, body=LARGEST_FORM),
+    Case("one byte more than the largest", LARGE, LARGE, LARGE, body=LARGEST_FORM + b"y"),
+    Case("two lengths", BAD, BAD, BAD, (N, "Content-Length: 4"), body=FORM),
+    Case("no length", any_of(403, 411), any_of(403, 411), any_of(403, 411), (), body=FORM),
+    Case("one byte less than announced", any_of(400, HUNG_UP), SHUT, SHUT, ("Content-Length: 9{n}",), b"@", FORM, True),
+    Case("chunked", NO_LENGTH, POSTED, POSTED, CHUNKED, b"#", FORM),
+    Case("chunked, one byte more than the largest", NO_LENGTH, LARGE, LARGE, CHUNKED, b"#", LARGEST_FORM + b"y"),
+    Case("chunked, five megabytes", NO_LENGTH, LARGE, LARGE, CHUNKED, b"#", LARGEST_FORM * 20),
+    Case("chunked and its length", NO_LENGTH, BAD, BAD, (*CHUNKED, N), b"#", FORM),
+]
+
+
+@pytest.mark.parametrize("case", FORMS, ids=lambda case: case.name)
+def test_odd_form_is_refused_or_taken_whole_and_the_next_report_is_taken(way_in: WayIn, case: Case) -> None:
+    before = set(way_in.door.kept())
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    sent = case.sent(case.body, headers).replace(b"/webhooks/qlue", b"/open311/v2/requests.json", 1)
+    found = answers(way_in.port, sent, end=case.end)
+    first = found[0].status if found else HUNG_UP
+    assert first in getattr(case, way_in.name), found
+    assert len(way_in.door.kept() - before) == (first in POSTED)
+    assert post(way_in.port, report()).status == TAKEN
 
 
 # --- several requests on one connection -----------------------------------------------------------------------------
