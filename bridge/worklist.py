@@ -32,7 +32,10 @@ class StillWrong(ValueError):
 
 @dataclass(frozen=True)
 class Looked:
-    """One thing set aside, opened: its row, the bytes as they came, and as they would be released."""
+    """One thing set aside, opened: its row, the bytes as they came, and as they would be released.
+
+    Both are empty when its report was forgotten.
+    """
 
     row: dict[str, Any]
     original: bytes
@@ -76,6 +79,8 @@ class Worklist:
         with self._database.read() as connection:
             row = stored.one(connection, number)
             decisions = stored.decisions(connection, number)
+        if not row["body"]:
+            return Looked(row, b"", b"", decisions)
         original = self._arrivals.vault.open(bytes(row["body"]))
         return Looked(row, original, self._body(row), decisions)
 

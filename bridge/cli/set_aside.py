@@ -57,6 +57,8 @@ def show_aside(number: int, raw: bool) -> None:
         click.secho(f"  - {reason}", fg="yellow")
     for line in looked.decisions:
         click.echo(f"  {line['at']:%Y-%m-%d %H:%M:%S}  {line['did']:10} {line['actor']}  {line['reason']}")
+    if not looked.row["body"]:
+        click.echo("Its content was erased: the report was forgotten.")
     click.echo(looked.original.decode("utf-8", "backslashreplace"))
     if looked.row["mended"]:
         click.secho("mended:", bold=True)

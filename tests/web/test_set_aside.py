@@ -41,7 +41,7 @@ class Siding:
         } | fields
         with self.database.write() as connection:
             stored.put(self.database, connection, [row | {"received_at": self.database.now(connection)}])
-            return max(line["id"] for line in stored.listed(connection, most=10_000))
+            return max(line["id"] for line in stored.listed(connection, "", most=10_000))
 
     def row(self, number: int) -> dict[str, Any]:
         """Return its line, and `did`: what was decided about it."""
@@ -199,6 +199,14 @@ def test_what_was_sealed_with_a_key_that_is_gone_is_said_and_can_be_discarded(si
     adi = siding.office.inside("adi")
     assert adi.get(_path(number)).status_code == 409
     assert adi.post(_path(number, "discard"), reason="kunci hilang").status_code == 302
+
+
+def test_line_whose_report_was_forgotten_says_so_on_the_page_and_at_the_keyboard(desk: Desk) -> None:
+    number = Siding(desk.office).put(body=b"", state="discarded")
+    page = desk.office.inside("adi").get(_path(number))
+    assert (page.status_code, "sudah dihapus karena laporannya dilupakan" in page.text) == (200, True)
+    said = desk.run("set-aside", "show", str(number))
+    assert (said.exit_code, "the report was forgotten" in said.output) == (0, True)
 
 
 @pytest.mark.parametrize(
