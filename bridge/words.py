@@ -57,6 +57,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "withdrawn": ("Laporan dicabut", "Report withdrawn"),
     "status_changed": ("Kabar ke aplikasi kota", "Status to the city app"),
     "forgotten": ("Data pribadi dihapus", "Personal data removed"),
+    # why two reports may be the same
+    "same_consumer": ("konsumen yang sama", "the same consumer"),
+    "same_business": ("usaha yang sama", "the same business"),
+    "like_text": ("uraian yang mirip", "a similar text"),
+    "same_amount": ("jumlah yang sama", "the same amount"),
+    "same_category": ("kategori yang sama", "the same category"),
     # what somebody looked at
     "contact": ("kontak pelapor", "the reporter's contact"),
     # states of a delivery

@@ -1,4 +1,4 @@
-"""`bridge reports list|show|looks|ack|move|meet|assign|escalate|merge|transfer`."""
+"""`bridge reports list|show|looks|like|ack|move|meet|assign|escalate|merge|transfer`."""
 
 from __future__ import annotations
 
@@ -112,6 +112,30 @@ def list_looks(ticket: str, as_json: bool) -> None:
         show_json(rows)
     else:
         show_table(rows, ("at", "actor", "what"))
+
+
+@reports.command("like")
+@ticket_argument
+@as_json
+def list_alike(ticket: str, as_json: bool) -> None:
+    """List reports, open and closed, that may be about the same grievance, with a score up to 100 and the reasons.
+
+    Example: bridge reports like K7Q2-9XWM-4T8R
+    """
+    from bridge.comparing import alike
+    from bridge.storage import reports as stored
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        found = alike(connection, stored.by_ticket(connection, ticket))
+    rows = [
+        {"ticket": a.report.ticket, "score": a.likeness.score, "reasons": a.likeness.reasons, "status": a.report.status}
+        for a in found
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("ticket", "score", "status", "reasons"))
 
 
 @reports.command("ack")

@@ -4,6 +4,7 @@ from flask import Blueprint, abort, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from bridge.auth import acting, needs
+from bridge.comparing import dismiss
 from bridge.reports.clocks import Kind
 from bridge.reports.people import Role
 from bridge.reports.tickets import read_ticket
@@ -41,6 +42,12 @@ def blueprint(service: Service) -> Blueprint:
             abort(400, "Write the ticket that goes on, like K7Q2-9XWM-4T8R.")
         service.casework.merge(ticket, into, acting(g.person), request.form.get("reason", ""))
         return redirect(url_for("report.show", ticket=into))
+
+    @routes.post("/desk/reports/<ticket>/not-the-same")
+    @needs(service, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)
+    def not_the_same(ticket: str) -> Response:
+        dismiss(service.database, ticket, read_ticket(request.form.get("other", "")) or "", acting(g.person))
+        return redirect(url_for("report.show", ticket=ticket))
 
     @routes.post("/desk/reports/<ticket>/transfer")
     @needs(service, Role.SECRETARIAT, Role.CHAIR, Role.ADMIN)

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from bridge.auth import EVERYBODY, acting, needs
 from bridge.clock_words import duration, ladder, ledger, local, office_names, span_words
+from bridge.comparing import BUSINESS_DAYS, about_business, alike
 from bridge.desk.bar import bar
 from bridge.desk.shown import actor_name, facts_of, happened, shown_report, used_percent
 from bridge.looking import needs_contact, revealed, veiled
@@ -97,6 +98,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         told = deliveries.listed(connection, report_id=report.report_id)
         seen = looks.of(connection, report.report_id) if g.person.role in SEE_LOOKS else []
         now = service.database.now(connection)
+        same, business = alike(connection, report), about_business(connection, service.database, report)
     mine = [o for o in owed if o.cycle == report.cycle]
     explained = accounts(report, mine, book, desk, [escalation_of(row) for row in fired], now=now)
     where = stays([event_of(line) for line in history], book.calendar_for, report.office, now=now)
@@ -108,6 +110,9 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "offices": [office for office in book.offices.values() if office.office_id != report.office],
         "people": [p for p in desk.people if p.role is Role.OFFICER and p.person_id != report.assignee],
         "contact": _contact(service, report),
+        "alike": same,
+        "about_business": business,
+        "business_days": BUSINESS_DAYS,
         "looks": [{**look, "by": actor_name(look["actor"], names, language())} for look in seen],
         "moves": [m for m in moves_from(report.status) if m is not Move.WITHDRAW],
         "outcomes": _outcomes(report),

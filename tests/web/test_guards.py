@@ -56,6 +56,7 @@ MAY = {
     ("POST", "/desk/reports/<ticket>/escalate"): MOVERS,
     ("POST", "/desk/reports/<ticket>/merge"): MOVERS - {Role.OFFICER},
     ("POST", "/desk/reports/<ticket>/transfer"): MOVERS - {Role.OFFICER},
+    ("POST", "/desk/reports/<ticket>/not-the-same"): MOVERS - {Role.OFFICER},
     ("GET", "/api/v1/reports"): EVERYBODY,
     ("GET", "/api/v1/reports/<ticket>"): EVERYBODY,
     ("POST", "/api/v1/reports/<ticket>/acknowledge"): EVERYBODY,
