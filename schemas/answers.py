@@ -63,7 +63,11 @@ class ReceiptItemSchema(_ReceivedSchema):
 class ReceiptSchema(_ReceivedSchema):
     """Proof that a webhook was accepted, and of other bodies that came under its id."""
 
-    key_id = fields.String(allow_none=True)
+    source = fields.String(required=True)
+    report_id = fields.UUID(required=True, allow_none=True)
+    type = fields.String(required=True, allow_none=True)
+    key_id = fields.String(required=True, allow_none=True)
+    aside = fields.String(required=True, allow_none=True)
     other_bodies = fields.List(fields.Dict(), required=True)
 
 

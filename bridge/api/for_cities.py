@@ -12,6 +12,7 @@ from schemas.answers import (
     DryRunSchema,
     ManifestSchema,
     Open311ErrorSchema,
+    ProblemSchema,
     ReceiptSchema,
     RefusedSchema,
     SetAsideSchema,
@@ -150,7 +151,8 @@ def open311() -> Paths:
 
 
 def _read(summary: str, name: str, *parameters: list[Any], refused: dict[int, str] | None = None) -> dict[str, Any]:
-    errors = {status: _errors(status, why) for status, why in ((refused or {}) | {503: "Not now."}).items()}
+    why = {404: "No such format.", 503: "Not now."} | (refused or {})
+    errors = {status: _errors(status, text) for status, text in why.items()}
     answers = {"200": _either("Found.", {"type": ["array", "object"]})} | {
         str(status): one for status, one in errors.items()
     }
@@ -189,4 +191,7 @@ def _either(description: str, schema: Any, **more: Any) -> dict[str, Any]:
 
 def _errors(status: int, why: str) -> dict[str, Any]:
     errors = {"type": "array", "items": reference(Open311ErrorSchema)}
-    return _either(why, errors, **({"headers": RETRY_AFTER} if status in (429, 503) else {}))
+    answer = _either(why, errors, **({"headers": RETRY_AFTER} if status in (429, 503) else {}))
+    if status == 404:  # of a path that is not even nearly one of Open311's
+        answer["content"]["application/problem+json"] = {"schema": reference(ProblemSchema)}
+    return answer

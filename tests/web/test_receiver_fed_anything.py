@@ -1,9 +1,14 @@
-"""Whatever anybody sends to the way in: never a 500, never a 2xx for a stranger, always one for the city."""
+"""Whatever anybody sends to the way in, by any scheme: never a 500, never a 2xx that is not durable or for a stranger."""
 
+import base64
 import hashlib
+import hmac
 import json
+import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +19,10 @@ from hypothesis import strategies as st
 from werkzeug.test import create_environ, run_wsgi_app
 
 from bridge.app import create_app
+from bridge.broker.topology import connect, declare
 from bridge.service import Service
-from bridge.signing import sign
-from tests.web.processes import KEY, SECRET, event, new_id
+from bridge.signing import ID_GRAMMAR, sign
+from tests.web.processes import KEY, ROOT, SECRET, event, new_id
 
 #: One application serves all examples of a test: starting one for each would take minutes.
 MANY = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -157,3 +163,164 @@ def test_one_changed_character_anywhere_makes_it_a_strangers(
         at = flip % len(value)
         environ[header] = value[:at] + chr(0x21 + (ord(value[at]) - 0x21 + 1 + flip % 90) % 94) + value[at + 1 :]
     assert sent(way_in, body, environ).status == 401
+
+
+# --- every other scheme ---------------------------------------------------------------------------------------------
+
+#: A source for each scheme, `mapped` with words of its own; its key, and the header that opens.
+OTHERS = {
+    "jaki": "the-key-of-jaki-for-these-tests",
+    "basic": "city:the-password-for-these-tests",
+    "bearer": "the-token-for-these-tests",
+    "mapped": "the-token-of-the-mapped-source",
+}
+_SOURCES = """
+[jaki]
+name = "JAKI"
+scheme = "hmac-sha256"
+secret = "JAKI_KEY"
+[basic]
+name = "Basic"
+scheme = "basic"
+secret = "BASIC_KEY"
+[bearer]
+name = "Bearer"
+scheme = "bearer"
+secret = "BEARER_KEY"
+[mapped]
+name = "Mapped"
+scheme = "bearer"
+secret = "MAPPED_KEY"
+[mapped.mapping]
+timestamp = "local_time(a, 'Asia/Jakarta') || epoch(b)"
+"data.id" = "to_string(id || title)"
+"data.title" = "title"
+"data.description" = "join(', ', data.*[]) || contains(title, description)"
+"data.category" = "pick(data, title)"
+"data.amount_idr" = "max(values(data))"
+"data.location.lat" = "to_number(title)"
+"""
+
+
+@dataclass
+class Ways:
+    """The way in for every scheme, and what it made durable."""
+
+    app: Flask
+    service: Service
+
+    def kept(self) -> int:
+        """Return how many webhooks are durable."""
+        queue = self.service.settings.broker_url.removeprefix("embedded://")
+        with closing(sqlite3.connect(queue)) as connection:
+            return int(connection.execute("SELECT count(*) FROM messages").fetchone()[0])
+
+    def sent(self, source: str, body: bytes, environ: dict[str, Any]) -> Answer:
+        """Send a webhook and hold the answer against what is durable: a 202 is one more, all else is none."""
+        before = self.kept()
+        answer = sent(self.app, body, environ, f"/webhooks/{source}")
+        assert self.kept() - before == (answer.status == 202)
+        return answer
+
+
+@pytest.fixture(scope="module")
+def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
+    """All schemes in one application."""
+    folder = tmp_path_factory.mktemp("ways")
+    config = folder / "config"
+    shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (config / "sources.toml").write_text(_SOURCES)
+    keys = {f"{name.upper()}_KEY": key for name, key in OTHERS.items()}
+    service = Service.from_environment(
+        {"BRIDGE_DATA_DIR": str(folder / "var"), "BRIDGE_CONFIG_DIR": str(config), **keys}
+    )
+    with connect(service.settings.broker_url) as connection:
+        declare(connection)
+    yield Ways(create_app(service, ("receiver",)), service)
+    service.close()
+
+
+def opened(source: str, body: bytes) -> dict[str, str]:
+    """Return the variables that let a body in."""
+    key = OTHERS[source]
+    if source == "jaki":
+        return {"HTTP_X_HUB_SIGNATURE_256": "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()}
+    if source == "basic":
+        return {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(key.encode()).decode()}
+    return {"HTTP_AUTHORIZATION": f"Bearer {key}"}
+
+
+proofs = st.one_of(
+    header_text,
+    st.builds("{} {}".format, st.sampled_from(["Basic", "basic", "Bearer", "bearer", "Digest", ""]), header_text),
+    st.from_regex(r"(Basic|Bearer) [A-Za-z0-9+/=:.-]{0,60}", fullmatch=True),
+    st.from_regex(r"(sha256|sha1|SHA256)=[0-9a-fA-F]{0,66}", fullmatch=True),
+)
+other_headers = st.fixed_dictionaries(
+    {},
+    optional={
+        "HTTP_WEBHOOK_ID": header_text,
+        "HTTP_AUTHORIZATION": proofs,
+        "HTTP_X_HUB_SIGNATURE_256": proofs,
+        "CONTENT_TYPE": st.one_of(header_text, st.just("application/json")),
+        "CONTENT_LENGTH": st.one_of(header_text, lengths),
+        "QUERY_STRING": st.one_of(header_text, st.just("dry_run")),
+    },
+)
+SOURCES = st.sampled_from([*OTHERS])
+
+
+@MANY
+@given(source=SOURCES, environ=other_headers, body=st.binary(max_size=200))
+def test_no_stranger_gets_in_by_any_scheme(ways: Ways, source: str, environ: dict[str, Any], body: bytes) -> None:
+    answer = ways.sent(source, body, environ)
+    assert answer.status in REFUSALS
+    assert not [key for key in OTHERS.values() if key in answer.text]
+
+
+@MANY
+@given(
+    source=SOURCES,
+    body=st.one_of(st.binary(max_size=200), nearly_reports, json_values.map(json.dumps).map(str.encode)),
+    webhook_id=st.one_of(st.none(), header_text, st.from_regex(r"[!-+\-/-~]{1,60}", fullmatch=True)),
+)
+def test_whatever_who_has_a_key_sends_is_durable_or_refused(
+    ways: Ways, source: str, body: bytes, webhook_id: str | None
+) -> None:
+    named = {} if webhook_id is None else {"HTTP_WEBHOOK_ID": webhook_id}
+    answer = ways.sent(source, body, opened(source, body) | named)
+    well_named = not webhook_id or ID_GRAMMAR.fullmatch(webhook_id)
+    assert answer.status == (202 if well_named else 401)
+
+
+mapped_bodies = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.one_of(json_values, st.text(max_size=8), st.just("2026-11-24 09:30:00"), st.integers())
+        for name in ("a", "b", "id", "title", "description", "data")
+    },
+)
+
+
+@MANY
+@given(sent_by_city=mapped_bodies, dry=st.booleans())
+def test_whatever_a_mapping_meets_is_said_in_words_and_kept(
+    ways: Ways, sent_by_city: dict[str, Any], dry: bool
+) -> None:
+    body = json.dumps(sent_by_city).encode()
+    answer = ways.sent("mapped", body, opened("mapped", body) | ({"QUERY_STRING": "dry_run"} if dry else {}))
+    said = json.loads(answer.text)
+    assert answer.status == (200 if dry else 202)
+    assert said["status"].removeprefix("would_be_") == ("set_aside" if said.get("problems") else "accepted")
+
+
+@MANY
+@given(source=SOURCES, body=st.binary(min_size=1, max_size=100), flip=st.integers(min_value=0))
+def test_one_changed_character_of_the_proof_is_a_strangers(ways: Ways, source: str, body: bytes, flip: int) -> None:
+    ((name, value),) = opened(source, body).items()
+    begin = value.index(" ") + 1 if " " in value else 0
+    at = begin + flip % (len(value) - begin)
+    changed = chr(0x21 + (ord(value[at]) - 0x21 + 1 + flip % 90) % 94)
+    if source == "jaki" and changed.lower() == value[at].lower():
+        changed = "-"
+    assert ways.sent(source, body, {name: value[:at] + changed + value[at + 1 :]}).status == 401
