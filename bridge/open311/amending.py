@@ -5,7 +5,7 @@ knows; and once it has committed, the update is as durable as can be.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -21,7 +21,7 @@ from bridge.service import Service
 from bridge.storage import reports as stored
 from bridge.storage import webhooks
 from bridge.storage.changes import write
-from bridge.storage.database import Conflict, Connection
+from bridge.storage.database import Conflict
 from bridge.vault import Unreadable
 from bridge.words import when
 from schemas.city import NotAReport, load_event
@@ -79,7 +79,9 @@ def _take(service: Service, update: Update) -> Effect:
         event = _event(update, report, database.now(connection))
         changes, effect = _decided(service, update, event, report, owed)
         write(database, connection, changes)
-        _remember(service, connection, update, event, effect, forgotten=report.forgotten_at is not None)
+        # What was forgotten stays so: only the id of what comes for it is kept.
+        body = b"" if report.forgotten_at else service.arrivals.vault.seal(update.form.body(event.received_at))
+        webhooks.remember(connection, [_remembered(update, event, effect, body)])
     return effect
 
 
@@ -130,11 +132,8 @@ def _is_the_reporter(service: Service, form: Form, report: Report) -> bool:
     return bool(known) and form.one("email").casefold() == known
 
 
-def _remember(
-    service: Service, connection: Connection, update: Update, event: CityEvent, effect: Effect, *, forgotten: bool
-) -> None:
-    body = b"" if forgotten else service.arrivals.vault.seal(update.form.body(datetime.now(UTC)))
-    row = {
+def _remembered(update: Update, event: CityEvent, effect: Effect, body: bytes) -> dict[str, Any]:
+    return {
         "source": update.source,
         "webhook_id": update.webhook_id,
         "key_id": update.key_id,
@@ -146,4 +145,3 @@ def _remember(
         "sha256": update.form.digest(),
         "body": body,
     }
-    webhooks.remember(connection, [row])

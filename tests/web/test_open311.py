@@ -18,12 +18,14 @@ from bridge.app import create_app
 from bridge.broker.embedded import QueueStore
 from bridge.broker.topology import route_of
 from bridge.contacts import opened
+from bridge.forgetting import forget
 from bridge.open311.dates import written
 from bridge.open311.services import SERVICES
 from bridge.reports.moves import Actor, Details
 from bridge.reports.states import Move, Outcome
 from bridge.service import Service
 from bridge.storage import reports as stored
+from bridge.storage.tables import webhooks
 from consumers.take_in import TakeIn
 from schemas.messages import load_message
 from tests.web.office import CANARIES, Office
@@ -484,6 +486,20 @@ def test_update_of_a_closed_report_is_kept_and_changes_nothing(door: Door) -> No
     report = door.office.report(ticket)
     assert (report.outcome, "kwitansi baru" in report.description) == ("referred", False)
     assert "late_event" in [line["event"] for line in _history(door, ticket)]
+
+
+def test_update_of_a_forgotten_report_leaves_nothing_but_its_id(door: Door) -> None:
+    ticket = door.taken_in()
+    service = door.office.service
+    forget(service.database, service.arrivals.vault, ticket, Actor("cli:test"), "atas permintaan", even_open=True)
+    assert door.update(ticket, update_id="u-78", status="FIXED", email=CANARIES["email"]).status_code == 200
+    report = door.office.report(ticket)
+    assert "kwitansi" not in report.description
+    assert report.status == "received"
+    assert door.update(ticket, update_id="u-78").status_code == 400
+    with service.database.read() as connection:
+        rows = connection.execute(webhooks.select().where(webhooks.c.report_id == report.report_id)).mappings().all()
+    assert {row["body"] for row in rows} == {b""}
 
 
 @pytest.mark.parametrize(
