@@ -50,7 +50,21 @@ analyzed. Nine of ten reports are closed, as after years of work:
 Read a plan from the inside out: `Index Scan` and `Index Only Scan` fetch by an index, `Seq Scan` reads a table whole.
 `Buffers` are pages of 8 kB: `hit` found in memory, `read` from the system. Long lists of columns and ids are cut short.
 """
-TAIL = """## What is missing
+TAIL = """## What the partial indexes of migration 0006 bought
+
+Pages of 8 kB read for one answer, a million obligations, the same rows before and after:
+
+| | before | after |
+|---|---|---|
+| inbox, everybody's | 87,497 | 12,455 |
+| inbox, one officer's | 27,924 | 2,839 |
+| deliveries given up | 162,499 | 1 |
+| clocks that are exhausted | 26,395 | 1 |
+
+The two counts took 882 and 317 ms and take 0.01. The inbox's times above were taken beside other work (load average 6 to
+11), those of before on a machine of its own (1,473 and 566 ms): they cannot be compared.
+
+## What is missing
 
 The inbox asks for the nearest deadline of every open report before it takes the first two hundred: what it costs grows
 with the open reports, no more with the closed ones. The figure for the outbox counts every message that waits.
