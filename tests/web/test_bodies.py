@@ -98,6 +98,16 @@ def chunks(content: bytes, size: int = 60_000) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
+def kept_after_another(way_in: WayIn) -> set[str]:
+    """Send a good report, and return all that is kept once it is: in order, so what came before is there by then."""
+    body = report()
+    headers = signed(body)
+    assert post(way_in.port, body, headers).status == TAKEN
+    # A receiver that has just started still sends by way of its disk.
+    eventually(lambda: headers["webhook-id"] in way_in.door.kept(), 30, "the good report is kept")
+    return set(way_in.door.kept()) - {headers["webhook-id"]}
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer; `text` is all of it but the word HTTP."""
@@ -285,9 +295,7 @@ def test_odd_request_is_refused_or_taken_whole_and_the_next_report_is_taken(way_
     assert [answer.status for answer in found[1:]].count(TAKEN) == 0, "one request, one report"
     taken = first == TAKEN
     assert taken == (bool(found) and found[0].takes(body)), "taken whole, or not at all"
-    assert post(way_in.port, report()).status == TAKEN
-    # A connection closed without an answer promises nothing: the report may be there, and comes again.
-    assert taken == (headers["webhook-id"] in way_in.door.kept())
+    assert taken == (headers["webhook-id"] in kept_after_another(way_in))
 
 
 # --- the other way in: forms ----------------------------------------------------------------------------------------
@@ -320,14 +328,14 @@ FORMS = [
 
 @pytest.mark.parametrize("case", FORMS, ids=lambda case: case.name)
 def test_odd_form_is_refused_or_taken_whole_and_the_next_report_is_taken(way_in: WayIn, case: Case) -> None:
-    before = set(way_in.door.kept())
+    before = kept_after_another(way_in)
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     sent = case.sent(case.body, headers).replace(b"/webhooks/qlue", b"/open311/v2/requests.json", 1)
     found = answers(way_in.port, sent, end=case.end)
     first = found[0].status if found else HUNG_UP
     assert first in getattr(case, way_in.name), found
-    assert len(way_in.door.kept() - before) == (first in POSTED)
-    assert post(way_in.port, report()).status == TAKEN
+    new = {webhook_id for webhook_id in kept_after_another(way_in) - before if webhook_id.startswith("open311-")}
+    assert len(new) == (first in POSTED)
 
 
 # --- several requests on one connection -----------------------------------------------------------------------------
@@ -365,7 +373,7 @@ def test_report_hidden_in_a_refused_body_is_never_read_as_a_request(way_in: WayI
 
     assert found[:1] != [TAKEN]
     assert found[1:] in ([], [TAKEN]), "closed, or open for the next request, which is the last one"
-    kept = way_in.door.kept()
+    kept = kept_after_another(way_in)
     assert hidden["webhook-id"] not in kept
     assert found[1:] == [] or after["webhook-id"] in kept
 
