@@ -30,7 +30,6 @@ log = structlog.get_logger()
 
 #: What says, from the citizen's side, that nothing more is wanted of the office.
 _ENDINGS = frozenset({"closed", "fixed", "cancelled"})
-_EXISTS = "update_id: already exists"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,8 @@ def take(service: Service, update: Update) -> None:
     try:
         effect = service.rules.deciding(lambda: _take(service, update))
     except Conflict as error:
-        raise Refused(400, _EXISTS) from error
+        # Its id is taken, and with it all else was taken back.
+        raise Refused(400, "update_id: already exists") from error
     except stored.NoSuchReport as error:
         raise Refused(404, "service_request_id: not found. One just given out may take a moment.") from error
     log.info("open311_update", ticket=update.ticket, source=update.source, status=update.status, effect=effect)
@@ -74,8 +74,6 @@ def _take(service: Service, update: Update) -> Effect:
         report = stored.lock(database, connection, [report_id])[report_id]
         if report.source != update.source:
             raise stored.NoSuchReport(update.ticket)
-        if webhooks.known(connection, [(update.source, update.webhook_id)]):
-            raise Refused(400, _EXISTS)
         event = _event(update, report, database.now(connection))
         changes, effect = _decided(service, update, event, report, owed)
         write(database, connection, changes)
