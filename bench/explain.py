@@ -61,8 +61,8 @@ Pages of 8 kB read for one answer, a million obligations, the same rows before a
 | deliveries given up | 162,499 | 1 |
 | clocks that are exhausted | 26,395 | 1 |
 
-The two counts took 882 and 317 ms and take 0.01. The inbox's times above were taken beside other work (load average 6 to
-11), those of before on a machine of its own (1,473 and 566 ms): they cannot be compared.
+The two counts took 882 and 317 ms and take 0.01. The inbox's times above were taken beside other work (load average 6
+to 11), those of before on a machine of its own (1,473 and 566 ms): they cannot be compared.
 
 ## What is missing
 
