@@ -16,7 +16,7 @@ from bridge.receiver.doors import Door
 from bridge.receiver.spool import SpoolingPublisher
 from bridge.receiver.webhooks import Receiver
 from bridge.schemes import SCHEMES, Headers
-from bridge.signing import signing_key
+from bridge.signing import sending_key
 from bridge.throttle import Throttle
 from config.files import Configuration, Source, read_configuration
 from config.settings import Settings, read_settings
@@ -149,4 +149,4 @@ def _city(source: Source) -> CityEndpoint:
 
     if source.scheme == "open311":
         return CityUpdates(source.callback_url, source.callback_secret)
-    return CityWebhook(source.callback_url, signing_key(source.callback_secret))
+    return CityWebhook(source.callback_url, sending_key(source.callback_secret))

@@ -20,7 +20,7 @@ from bridge.reports.daycounts import DayCount
 from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
 from bridge.schemes import SCHEMES
-from bridge.signing import BadKey, signing_key
+from bridge.signing import BadKey, sending_key
 from config.calendars import BadHours, build_calendar, stretch, version_of
 from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema, SourceSchema
 from config.settings import BadSettings, Environment, Settings
@@ -188,7 +188,7 @@ def _check_keys(
             warnings.append(f"source {name}: key {number} in {content['secret']} is not used: {error}")
     if secret and content["scheme"] != "open311":
         try:
-            signing_key(secret)
+            sending_key(secret)
         except BadKey as error:
             reading.faults.append(f"sources.toml: {name}.callback_secret: {content['callback_secret']}: {error}")
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,7 +11,7 @@ from typing import Any
 import requests
 
 from bridge.delivery.errors import NotDelivered
-from bridge.signing import sign
+from bridge.signing import SendingKey, sign
 
 #: Seconds to connect, and between two bytes of the answer.
 TIMEOUT_S = (5, 20)
@@ -19,7 +20,7 @@ _MOST_ANSWER_BYTES = 4096
 _ALREADY = (400, 409)
 
 
-class CityEndpoint:
+class CityEndpoint(ABC):
     """One city's callback address; keeps connections open between calls."""
 
     def __init__(self, url: str) -> None:
@@ -28,13 +29,13 @@ class CityEndpoint:
         # A proxy from the environment would see, and could change, what only the city should.
         self._session.trust_env = False
 
+    @abstractmethod
     def send(self, delivery_id: str, event: Mapping[str, Any]) -> None:
         """Tell one event; its id is the same on every attempt.
 
         Raises:
             NotDelivered: see post.
         """
-        raise NotImplementedError
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Post a body.
@@ -71,7 +72,7 @@ class CityEndpoint:
 class CityWebhook(CityEndpoint):
     """Posts Standard Webhooks, signed."""
 
-    def __init__(self, url: str, key: bytes) -> None:
+    def __init__(self, url: str, key: SendingKey) -> None:
         super().__init__(url)
         self._key = key
 

@@ -19,7 +19,7 @@ from bridge.reports.clocks import Kind
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome
 from bridge.reports.telling import JITTER, RETRY_AFTER_S
-from bridge.signing import signing_key, verify
+from bridge.signing import sending_key, signing_key, verify, verifying_key
 from bridge.storage import deliveries as stored
 from bridge.storage import outbox
 from bridge.storage.database import Connection, DatabaseAway
@@ -393,6 +393,17 @@ def test_city_is_told_once_signed_and_with_the_state(
     assert posted.headers["webhook-id"] == _one(office, "callback")["delivery_id"]
     assert (event["data"]["ticket"], event["data"]["sequence"], event["data"]["status"]) == (ticket, 1, "received")
     assert _one(office, "callback")["state"] == "delivered"
+
+
+def test_city_that_trusts_a_public_key_verifies_what_only_ours_can_sign(office: Office, city: CityReceiver) -> None:
+    private = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+    public = verifying_key("whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=")
+    office.receive("Q-1")
+    step = ReportBack(office.database, {SOURCE: CityWebhook(city.url, sending_key(private))}, LINKS)
+    step.handle(_due(office, "callback"))
+    (posted,) = city.requests
+    assert posted.headers["webhook-signature"].startswith("v1a,")
+    assert verify([public], posted.headers, posted.body, now_s=float(posted.headers["webhook-timestamp"]))
 
 
 def test_city_is_told_everything_even_when_it_is_no_longer_so(
