@@ -23,7 +23,7 @@ Pages = dict[str, tuple[str, str]]
 
 PAGE_NAMES = (
     "track late", "track asked", "track green", "report late", "report case", "report masked", "inbox", "log", "mail", "login",
-    "ask", "one click", "one click, too late", "set aside", "one set aside", "one discarded", "sources",
+    "ask", "api", "one click", "one click, too late", "set aside", "one set aside", "one discarded", "sources",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def pages(town: Town) -> Pages:
         ("", f"/track/{late}"), ("", f"/track/{asked}"), ("", f"/track/{green}"),
         ("sekar", f"/desk/reports/{late}"), ("sekar", f"/desk/reports/{case}"), ("darma", f"/desk/reports/{late}"),
         ("kartika", "/desk/"), ("kartika", "/desk/escalations?warnings=1"), ("kartika", "/desk/mail"), ("", "/desk/login"),
-        ("", "/track/"), ("", town.link(late, "ani")), ("", town.link(case, "ani")),
+        ("", "/track/"), ("", "/api/docs"), ("", town.link(late, "ani")), ("", town.link(case, "ani")),
         ("sekar", "/desk/set-aside"), ("adi", f"/desk/set-aside/{town.set_aside()[0]}"), ("adi", f"/desk/set-aside/{discarded}"),
         ("adi", "/desk/sources"),
     ]  # fmt: skip
