@@ -83,6 +83,12 @@ class KeyFile:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path)
+        # Else a power cut could bring back a key that was ended at once.
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _readable_line(line: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,8 @@ class Configuration:
     def notes(self) -> list[str]:
         """Return what whoever starts it should know, a line each."""
         missing = [
-            f"source {name}: {self.sources[name].secret_names} is not set, so it answers 401 to everybody"
+            f"source {name}: {self.sources[name].secret_names} is not set, so it answers 401 to everybody; "
+            f"set it, or make a key: bridge sources key new {name}"
             for name in self.keyless
         ]
         return [*missing, *self.warnings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -150,7 +151,7 @@ Jembatan is up.
   Way in        {settings.public_url}/webhooks/<source>
   Health        {settings.public_url}/readyz
   Data          {_short(settings.data_dir)}   Mail: {mail}
-  First person  bridge people add ani --name "Ani" --role officer --office bpsk-dki
+  First person  {_short(Path(sys.argv[0]))} people add ani --name "Ani" --role officer --office bpsk-dki
 Stop with Ctrl-C; nothing is lost by it, nor by kill -9."""
     )
 
