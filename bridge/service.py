@@ -11,7 +11,6 @@ from bridge.arrivals import Arrivals
 from bridge.broker.publisher import Publisher, open_publisher
 from bridge.keyring import Keyring
 from bridge.links import Links
-from bridge.open311.form import as_event
 from bridge.receiver.doors import Door
 from bridge.receiver.spool import SpoolingPublisher
 from bridge.receiver.webhooks import Receiver
@@ -98,8 +97,7 @@ class Service:
     @cached_property
     def arrivals(self) -> Arrivals:
         """How webhooks travel, are kept and read."""
-        sources = self.configuration.sources.values()
-        payloads = {source.name: as_event if source.scheme == "open311" else source.payload for source in sources}
+        payloads = {source.name: source.payload for source in self.configuration.sources.values()}
         return Arrivals.under(self.settings.ticket_key, self.settings.data_keys, payloads)
 
     @cached_property

@@ -14,6 +14,7 @@ from marshmallow import Schema, ValidationError
 
 from bridge.arrivals import Payload, as_sent
 from bridge.mapping import BadMapping, PayloadMapping
+from bridge.open311.form import as_event
 from bridge.reports.calendars import NoWorkingTime, WorkingCalendar
 from bridge.reports.clocks import Deed, Kind, Policy, Span, Step, parse_span, plan, start_clock
 from bridge.reports.daycounts import DayCount
@@ -170,6 +171,8 @@ def _sources(reading: _Reading, env: Environment, warnings: list[str]) -> dict[s
 
 
 def _payload(reading: _Reading, name: str, content: dict[str, Any]) -> Payload:
+    if content["scheme"] == "open311":
+        return as_event
     if content["mapping"] is None:
         return as_sent
     try:

@@ -100,6 +100,8 @@ def test_source(source: str, file: Path) -> None:
 
     service = open_service()
     name = _source(service, source).name
+    if _source(service, source).scheme == "open311":
+        raise click.ClickException("Open311 clients post forms; docs/open311.md shows how to try one")
     try:
         event = service.arrivals.payload(name, "test", file.read_bytes())
         click.echo(json.dumps(event, indent=2, ensure_ascii=False))

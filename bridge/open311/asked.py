@@ -7,7 +7,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from bridge.open311.dates import NotADate, read_date
+from bridge.open311.dates import NotADate, read_asked
 from bridge.open311.rendering import Refused
 from bridge.open311.services import SERVICES
 from bridge.reports.intake import UNSORTED
@@ -78,6 +78,6 @@ def _date(arguments: Arguments, name: str) -> datetime | _Fault | None:
     if not text:
         return None
     try:
-        return read_date(text)
+        return read_asked(text, last=name == "end_date")
     except NotADate as fault:
         return _Fault(f"{name}: {fault}")

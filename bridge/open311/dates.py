@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 _ZONE = ZoneInfo("Asia/Jakarta")
 _W3C = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
 # Nearer to the ends of the calendar there is no UTC, and no database keeps it.
 _YEARS = range(1900, 9000)
 
@@ -29,6 +31,22 @@ def read_date(text: str) -> datetime:
     if at is None or at.year not in _YEARS:
         raise NotADate(f"{text[:40]!r} is not a date like 2026-11-24T10:00:00+07:00 or 2026-11-24T03:00:00Z")
     return at.astimezone(UTC)
+
+
+def read_asked(text: str, *, last: bool) -> datetime:
+    """Return the instant a query names, in UTC.
+
+    The specification wants a zone; some clients and validators send none, or only a day. Then it is Jakarta's, and a
+    day is its first moment, or its last one with `last`.
+
+    Raises:
+        NotADate: in any other form.
+    """
+    if _DAY.fullmatch(text):
+        text += "T23:59:59.999999" if last else "T00:00:00"
+    if _WITHOUT_ZONE.fullmatch(text):
+        text += "+07:00"
+    return read_date(text)
 
 
 def written(at: datetime) -> str:

@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from bridge.open311 import services, shown
 from bridge.open311.asked import LONGEST, span_of, wanted_by
-from bridge.open311.dates import NotADate, read_date, update_id, written
+from bridge.open311.dates import NotADate, read_asked, read_date, update_id, written
 from bridge.open311.form import MAX_DESCRIPTION_CHARS, Form, as_event
 from bridge.open311.rendering import Refused, answer, refusal
 from bridge.reports.states import OUTCOME_WORDS, WORDS
@@ -219,6 +219,25 @@ def test_w3c_date_is_read(text: str) -> None:
 def test_any_other_date_is_refused(text: str) -> None:
     with pytest.raises(NotADate):
         read_date(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "last", "at"),
+    [
+        ("2026-11-24T10:00:00", False, "2026-11-24T03:00:00+00:00"),
+        ("2026-11-24T10:00:00Z", True, "2026-11-24T10:00:00+00:00"),
+        ("2026-11-24", False, "2026-11-23T17:00:00+00:00"),
+        ("2026-11-24", True, "2026-11-24T16:59:59.999999+00:00"),
+    ],
+)
+def test_query_may_leave_out_zone_and_hour_as_some_clients_do(text: str, last: bool, at: str) -> None:
+    assert read_asked(text, last=last).isoformat() == at
+
+
+@pytest.mark.parametrize("text", ["24/11/2026", "2026-13-01", "2026-11-24T25:00:00", "9999-12-31", "now"])
+def test_query_for_no_date_at_all_is_refused(text: str) -> None:
+    with pytest.raises(NotADate):
+        read_asked(text, last=False)
 
 
 def test_date_is_written_to_the_second_with_its_zone() -> None:

@@ -386,7 +386,7 @@ def test_list_can_be_narrowed_to_services_states_and_dates(door: Door) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        {"start_date": "2026-01-01"},
+        {"start_date": "01/01/2026"},
         {"status": "fixed"},
         {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-05-01T00:00:00Z"},
     ],
