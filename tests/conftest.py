@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.servers import CityReceiver, Mail, PostgreSQL, RabbitMQ, new_folder
@@ -24,6 +25,15 @@ class Urls:
     name: str
     database_url: str
     broker_url: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fresh_loggers() -> Iterator[None]:
+    """Let every logger follow the last configuration: kept, it would be the one of whichever test used it first."""
+    configure = structlog.configure
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", lambda **said: configure(**said | {"cache_logger_on_first_use": False}))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from bridge import logs
 from tests.broker.queues import Broker
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def plain_logs() -> None:
     """Log as we do in production: the default draws every local variable of a traceback, for seconds."""
     logs.configure("text", sys.stdout)

@@ -20,7 +20,7 @@ from tests.storage.office import Office
 KINDS = ("sqlite", "postgresql")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def plain_logs() -> None:
     """Log as we do in production: the default draws every local variable of a traceback, for seconds."""
     logs.configure("text", sys.stdout)

@@ -100,7 +100,9 @@ def test_menu_says_how_many_wait_to_those_who_may_mend_and_to_nobody_else(siding
 def test_page_shows_the_body_whole_and_logs_who_looked(siding: Siding, monkeypatch: pytest.MonkeyPatch) -> None:
     # structlog's own double: what other tests made of the log, and when it was first used, must not matter.
     heard = CapturingLogger()
-    monkeypatch.setattr("bridge.worklist.log", structlog.wrap_logger(heard, processors=[]))
+    monkeypatch.setattr(
+        "bridge.worklist.log", structlog.wrap_logger(heard, processors=[], wrapper_class=structlog.BoundLogger)
+    )
     number = siding.put()
     page = siding.office.inside("sekar").get(_path(number)).text
     assert "\n" + shown(INVALID).replace('"', "&#34;") + "</textarea>" in page
