@@ -17,17 +17,21 @@ from bridge.receiver.webhooks import Receiver
 from bridge.schemes import SCHEMES, Headers
 from bridge.signing import sending_key
 from bridge.throttle import Throttle
-from config.files import Configuration, Source, read_configuration
+from config.files import Callback, Configuration, Source, read_configuration
 from config.settings import Settings, read_settings
 
 # A receiver shall not load what needs the database (25 MB and a third of a second): imported where it is made.
 if TYPE_CHECKING:
     from bridge.casework import Casework
     from bridge.delivery.email import Mailer
+    from bridge.delivery.notices import Texts
+    from bridge.delivery.outlets import Outlet
     from bridge.delivery.webhook import CityEndpoint
+    from bridge.reports.channels import Ways
     from bridge.rules import Rules
     from bridge.storage.database import Database
     from bridge.worklist import Worklist
+    from config.channels import ChannelSource
 
 
 class Service:
@@ -132,7 +136,37 @@ class Service:
 
     def new_cities(self) -> dict[str, CityEndpoint]:
         """Return the callback addresses, by source; one set per thread."""
-        return {source.name: _city(source) for source in self.configuration.sources.values() if source.callback_url}
+        return {
+            one.recipient: _city(source, one) for source in self.configuration.sources.values() for one in source.callbacks
+        }
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What notices say."""
+        from bridge.delivery.notices import Texts
+
+        return Texts()
+
+    @property
+    def ways(self) -> Ways:
+        """How people and the city are told."""
+        return self.configuration.channels.ways
+
+    def new_outlets(self) -> dict[str, Outlet]:
+        """Return the channels to people, by name; one set per thread."""
+        return {name: self._outlet(source) for name, source in self.configuration.channels.sources.items()}
+
+    def _outlet(self, source: ChannelSource) -> Outlet:
+        from bridge.delivery.outlets import ByMail, ByWebhook
+        from bridge.delivery.webhook import CityWebhook
+
+        if source.kind == "email":
+            return ByMail(self.new_mailer(), self.settings.mail_from)
+        if source.kind == "webhook":
+            return ByWebhook(CityWebhook(source.url, [sending_key(key) for key in source.keys]))
+        from bridge.delivery.by_apprise import ByApprise
+
+        return ByApprise(source.name, source.url)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -141,10 +175,10 @@ class Service:
                 self.__dict__[name].close()
 
 
-def _city(source: Source) -> CityEndpoint:
+def _city(source: Source, callback: Callback) -> CityEndpoint:
     from bridge.delivery.open311 import CityUpdates
     from bridge.delivery.webhook import CityWebhook
 
     if source.scheme == "open311":
-        return CityUpdates(source.callback_url, source.callback_secret)
-    return CityWebhook(source.callback_url, sending_key(source.callback_secret))
+        return CityUpdates(callback.url, callback.secret)
+    return CityWebhook(callback.url, [sending_key(key) for key in callback.secret.split()])

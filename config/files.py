@@ -23,10 +23,21 @@ from bridge.reports.rulebook import Office, Rulebook
 from bridge.schemes import SCHEMES
 from bridge.signing import BadKey, sending_key
 from config.calendars import BadHours, build_calendar, stretch, version_of
+from config.channels import FILE as CHANNELS_FILE
+from config.channels import Channels, read_channels
 from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema, SourceSchema
 from config.settings import BadSettings, Environment, Settings
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Callback:
+    """One address a city is told back at: `recipient` is the source's name, or `source/name` of a further one."""
+
+    recipient: str
+    url: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,13 @@ class Source:
     rate: int = 0  # webhooks a second; 0: any
     payload: Payload = as_sent
     expected_datetime: bool = False  # Open311: tell by when, although strict clients stumble over it
+    further: tuple[Callback, ...] = ()
+
+    @property
+    def callbacks(self) -> tuple[Callback, ...]:
+        """Return every address it is told back at."""
+        first = (Callback(self.name, self.callback_url, self.callback_secret),) if self.callback_url else ()
+        return first + self.further
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,7 @@ class Configuration:
     rulebook: Rulebook
     warnings: tuple[str, ...] = ()
     keyless: tuple[str, ...] = ()
+    channels: Channels = field(default_factory=Channels)
 
     @property
     def notes(self) -> list[str]:
@@ -130,15 +149,29 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
     offices = _offices(reading)
     policies = _policies(reading)
     rules = _rules(reading)
+    channels = _channels(reading, env)
     _check_spans(reading, policies, calendars)
     faults = reading.faults + env.faults
     if faults:
         raise BadSettings(faults)
-    told_back = frozenset(source.name for source in sources.values() if source.callback_url)
+    told_back = frozenset(one.recipient for source in sources.values() for one in source.callbacks)
     rulebook = Rulebook(tuple(rules), offices, calendars, policies, told_back)
     made = {path.stem for path in settings.made_keys.glob("*.json")}
     keyless = [name for name, source in sources.items() if not source.keys and name not in made]
-    return Configuration(sources, rulebook, tuple(warnings), tuple(keyless))
+    return Configuration(sources, rulebook, tuple(warnings), tuple(keyless), channels)
+
+
+def _channels(reading: _Reading, env: Environment) -> Channels:
+    # A folder from before there were channels goes on as it was: by mail.
+    if not (reading.folder / CHANNELS_FILE).exists():
+        return Channels()
+    content = reading.toml(CHANNELS_FILE) or {}
+    reading.faults += [
+        f"{CHANNELS_FILE}: {name}: a name is small letters, digits and dashes"
+        for name in content
+        if not re.fullmatch(NAME, name)
+    ]
+    return read_channels(content, partial(reading.checked, CHANNELS_FILE), env, reading.faults)
 
 
 def _sources(reading: _Reading, env: Environment, warnings: list[str]) -> dict[str, Source]:
@@ -166,8 +199,21 @@ def _sources(reading: _Reading, env: Environment, warnings: list[str]) -> dict[s
             content["rate"],
             _payload(reading, name, content),
             content["expected_datetime"],
+            tuple(_further(reading, env, name, content)),
         )
     return found
+
+
+def _further(reading: _Reading, env: Environment, source: str, content: dict[str, Any]) -> Iterator[Callback]:
+    """Yield the further addresses of a source whose variables are set."""
+    for name, one in content["callbacks"].items():
+        url, secret = env.url(one["url"], "", ("http", "https")), env.text(one["secret"])
+        place = f"sources.toml: {source}.callbacks.{name}"
+        if url and not secret:
+            reading.faults.append(f"{place}.secret: {one['url']} is set, so {one['secret']} must hold the key, too")
+        elif url:
+            _check_sending(reading, f"{place}.secret: {one['secret']}", content["scheme"], secret)
+            yield Callback(f"{source}/{name}", url, secret)
 
 
 def _payload(reading: _Reading, name: str, content: dict[str, Any]) -> Payload:
@@ -190,11 +236,18 @@ def _check_keys(
             SCHEMES[content["scheme"]].read_key(key)
         except BadKey as error:
             warnings.append(f"source {name}: key {number} in {content['secret']} is not used: {error}")
-    if secret and content["scheme"] != "open311":
+    if secret:
+        place = f"sources.toml: {name}.callback_secret: {content['callback_secret']}"
+        _check_sending(reading, place, content["scheme"], secret)
+
+
+def _check_sending(reading: _Reading, place: str, scheme: str, secret: str) -> None:
+    """Check what callbacks are signed with; several keys stand beside each other while they change."""
+    for key in secret.split() if scheme != "open311" else ():
         try:
-            sending_key(secret)
+            sending_key(key)
         except BadKey as error:
-            reading.faults.append(f"sources.toml: {name}.callback_secret: {content['callback_secret']}: {error}")
+            reading.faults.append(f"{place}: {error}")
 
 
 def _calendars(reading: _Reading) -> dict[str, WorkingCalendar]:

@@ -20,7 +20,7 @@ _VARIABLE_OR_NONE = validate.Regexp(r"([A-Z][A-Z0-9_]*)?\Z")
 _HEADER = validate.Regexp(r"[A-Za-z0-9-]{1,64}\Z", error="must be the name of a header, like X-Hub-Signature-256")
 
 
-class _Checked(Schema):
+class Checked(Schema):
     class Meta:
         unknown = RAISE  # a misspelt key must not silently mean its default
 
@@ -59,7 +59,14 @@ def _time_of_day(text: str) -> None:
         raise ValidationError(f"{text!r} is not a time of day like '12:00'") from error
 
 
-class SourceSchema(_Checked):
+class CallbackSchema(Checked):
+    """A further address a city is told back at."""
+
+    url = fields.String(required=True, validate=_VARIABLE)
+    secret = fields.String(required=True, validate=_VARIABLE)
+
+
+class SourceSchema(Checked):
     """A table of sources.toml: one city app."""
 
     name = fields.String(required=True)
@@ -72,9 +79,15 @@ class SourceSchema(_Checked):
     rate = fields.Integer(load_default=0, strict=True, validate=validate.Range(0, 100_000))
     mapping = fields.Dict(keys=fields.String(), values=fields.String(), load_default=None)
     expected_datetime = fields.Boolean(load_default=False)
+    callbacks = fields.Dict(
+        # `source/name` stands in a column of 64.
+        keys=fields.String(validate=validate.Regexp(r"[a-z0-9][a-z0-9-]{0,19}\Z", error="small letters, digits, dashes; 20 at most")),
+        values=fields.Nested(CallbackSchema),
+        load_default=dict,
+    )
 
 
-class OfficeSchema(_Checked):
+class OfficeSchema(Checked):
     """A table of offices.toml."""
 
     name = fields.String(required=True)
@@ -83,7 +96,7 @@ class OfficeSchema(_Checked):
     phone = fields.String(load_default="")
 
 
-class RuleSchema(_Checked):
+class RuleSchema(Checked):
     """A [[rule]] of routing.toml."""
 
     name = fields.String(required=True)
@@ -96,14 +109,14 @@ class RuleSchema(_Checked):
     )
 
 
-class RepeatSchema(_Checked):
+class RepeatSchema(Checked):
     """How often a rung is told again when nobody acts."""
 
     every = fields.String(required=True, validate=_span)
     times = fields.Integer(required=True, strict=True, validate=validate.Range(1, 100))
 
 
-class RungSchema(_Checked):
+class RungSchema(Checked):
     """One step of a ladder."""
 
     at = fields.String(required=True, validate=_span)
@@ -112,7 +125,7 @@ class RungSchema(_Checked):
     repeat = fields.Nested(RepeatSchema, load_default=None)
 
 
-class ClockSchema(_Checked):
+class ClockSchema(Checked):
     """A table of policies.toml: the clock of one kind of obligation."""
 
     span = fields.String(required=True, validate=_span)
@@ -143,7 +156,7 @@ def _week() -> fields.Dict:
     return fields.Dict(keys=fields.String(validate=validate.OneOf(DAYS)), values=stretches, required=True)
 
 
-class OverrideSchema(_Checked):
+class OverrideSchema(Checked):
     """Our own word about one day, above the library's."""
 
     date = fields.Raw(required=True, validate=_day)
@@ -151,7 +164,7 @@ class OverrideSchema(_Checked):
     source = fields.String(required=True, validate=validate.Length(min=1))
 
 
-class PeriodSchema(_Checked):
+class PeriodSchema(Checked):
     """Other hours between two dates."""
 
     name = fields.String(required=True)
@@ -165,7 +178,7 @@ class PeriodSchema(_Checked):
             raise ValidationError("must not be before `first`", "last")
 
 
-class CalendarSchema(_Checked):
+class CalendarSchema(Checked):
     """A file in calendars/."""
 
     zone = fields.String(required=True, validate=lambda zone: _zone(zone))

@@ -1,58 +1,218 @@
 """Step 3: the office is told: an assigned report, a deadline near, an escalation.
 
-Takes `notice.due`; leaves mail at the mail server (or as a file) and the delivery's row with its attempt.
+Takes `notice.due`; leaves the notice with the person's channel (mail, their office's own system, a messenger) and the
+delivery's row with its attempt. What fails goes on by the person's next channel; nobody is flooded.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
 
-from bridge.delivery.email import Mailer, compose
-from bridge.delivery.errors import NotDelivered
-from bridge.delivery.notices import render
-from bridge.links import Links
+from bridge.delivery.errors import Fault, NotDelivered, Taken
+from bridge.delivery.notices import Item, Texts
+from bridge.delivery.outlets import Envelope, Outlet
+from bridge.links import AckLink, Links
+from bridge.reports.channels import DESK, Channel, Ways, address_on
 from bridge.reports.people import Person
+from bridge.reports.preferences import (
+    GATHERED,
+    MAY_TURN_OFF,
+    Held,
+    held_until,
+    paced,
+    standing_in,
+)
+from bridge.reports.report import Delivery
+from bridge.reports.telling import in_place_of, through
 from bridge.rules import Rules
-from bridge.storage import people
+from bridge.storage import deliveries, destinations, people
+from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database
-from consumers.telling import Attempt, Telling
+from bridge.storage.rows import delivery_of
+from consumers.telling import Attempt, Sending, Telling
+
+_DIGESTS = UUID("8a52ee0e-6d3e-5f0b-9a41-6a656d626174")
 
 
 class NotifyOffice(Telling):
-    """Send notices by e-mail; who has no address finds them on the desk, where every report lies anyway."""
+    """Send notices by the channels of each person; who has none finds them on the desk, where every report lies."""
 
-    def __init__(self, database: Database, rules: Rules, mailer: Mailer, links: Links, sender: str) -> None:
-        super().__init__(database)
+    def __init__(
+        self,
+        database: Database,
+        rules: Rules,
+        outlets: Mapping[str, Outlet],
+        texts: Texts,
+        links: Links,
+        ways: Ways,
+    ) -> None:
+        super().__init__(database, ways)
         self._rules = rules
-        self._mailer = mailer
+        self._outlets = outlets
+        self._texts = texts
         self._links = links
-        self._sender = sender
         self._people: dict[str, Person] = {}
 
-    def send(self, attempt: Attempt) -> str:
-        """See Telling.send."""
+    # -- before it is sent ---------------------------------------------------------------------------------------
+
+    def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """See Telling.claim: with what leaves together; nobody else decides for the same people meanwhile."""
+        asked = deliveries.recipients(connection, delivery_ids)
+        if not asked:
+            return []
+        told = {row.recipient for row in asked}
+        destinations.lock_people(self._database, connection, told)
+        self._people = people.with_stand_ins(connection, told)
+        together = {row.recipient for row in asked if row.held in GATHERED}
+        ids = [row.delivery_id for row in asked]
+        if together:
+            ids += deliveries.gathered(connection, together, self._database.now(connection))
+        digests = {row.digest_id for row in asked if row.digest_id}
+        if digests:
+            ids += deliveries.fellows(connection, digests)
+        return deliveries.lock(self._database, connection, list(dict.fromkeys(ids)))
+
+    def arrange(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Sending]:
+        """See Telling.arrange."""
+        reaching = [attempt for attempt in attempts if self._reaches(connection, attempt)]
+        alone = [one for one in reaching if not one.row["digest_id"] and one.row["held"] not in GATHERED]
+        leaving = [self._sending((one,)) for one in self._unhurried(connection, alone)]
+        return leaving + self._digests([one for one in reaching if one not in alone])
+
+    def _reaches(self, connection: Connection, attempt: Attempt) -> bool:
+        """Tell whether it is for this person, now: not turned off, and nobody stands in."""
         person = self._people.get(attempt.row["recipient"])
         if person is None:
-            raise NotDelivered(f"{attempt.row['recipient']} is no longer here", permanent=True)
-        if not person.email:
-            return "desk"
-        notice = render(attempt.report, person, attempt.row, self._links, remaining_s=self._remaining_s(attempt))
-        self._mailer.send(
-            compose(
-                sender=self._sender,
-                to_name=person.name,
-                to_address=person.email,
-                subject=notice.subject,
-                text=notice.text,
-                html=notice.html,
-                delivery_id=attempt.row["delivery_id"],
-                ticket=attempt.row["ticket"],
-            )
-        )
-        return "email"
+            return True  # sending it says what is wrong
+        event = attempt.row["event"]
+        if event in person.turned_off and event in MAY_TURN_OFF:
+            self.suppress(connection, attempt, f"{person.person_id} has turned these notices off")
+            return False
+        stand_in = standing_in(person, self._people, attempt.now)
+        if stand_in is not person:
+            other = in_place_of(delivery_of(attempt.row), stand_in.person_id, now=attempt.now)
+            deliver(self._database, connection, [other])
+            self.suppress(connection, attempt, f"{person.person_id} is absent; {stand_in.person_id} is told")
+            return False
+        return True
 
-    def look_up(self, connection: Connection, attempts: Sequence[Attempt]) -> None:
-        """See Telling.look_up."""
-        self._people = people.by_ids(connection, {attempt.row["recipient"] for attempt in attempts})
+    def _unhurried(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Return those that leave by themselves now; the others wait for their time, or for company."""
+        paces = destinations.paces_of(connection, {attempt.row["recipient"] for attempt in attempts})
+        leaving = []
+        for attempt in attempts:
+            held = self._held(connection, attempt, paces)
+            if held is None:
+                leaving.append(attempt)
+            else:
+                self.hold(connection, attempt, *held)
+        return leaving
+
+    def _held(
+        self, connection: Connection, attempt: Attempt, paces: dict[str, Any]
+    ) -> tuple[datetime, Held] | None:
+        person = self._people.get(attempt.row["recipient"])
+        if person is None or attempt.tries > 1 or self._way(attempt) == DESK:
+            return None
+        zone = self._rules.book.calendar_for(attempt.report.office).zone
+        wished = held_until(person, attempt.row["event"], attempt.now, zone)
+        if wished:
+            return wished
+        pace, gather_until = paced(paces.get(person.person_id), self._ways.flood, attempt.now)
+        if gather_until:
+            return gather_until, Held.BURST
+        if pace is not None and pace != paces.get(person.person_id):
+            paces[person.person_id] = pace
+            destinations.save_pace(connection, person.person_id, pace.since, pace.sent)
+        return None
+
+    def _digests(self, attempts: Sequence[Attempt]) -> list[Sending]:
+        """Return what leaves together: all of one person's by one channel, and what left together before."""
+        groups: dict[tuple[str, str, str], list[Attempt]] = defaultdict(list)
+        for attempt in attempts:
+            row = attempt.row
+            groups[row["recipient"], self._way(attempt), row["digest_id"] or ""].append(attempt)
+        return [self._digest(group, digest_id) for (_, _, digest_id), group in groups.items()]
+
+    def _digest(self, group: Sequence[Attempt], digest_id: str) -> Sending:
+        if len(group) == 1 and not digest_id:
+            return self._sending((group[0],))
+        # What it is made of decides its id, so the same digest has the same one.
+        made_of = "/".join(f"{one.delivery_id}:{one.number}" for one in group)
+        return self._sending(tuple(group), digest_id or str(uuid5(_DIGESTS, made_of)))
+
+    def _sending(self, attempts: tuple[Attempt, ...], digest_id: str | None = None) -> Sending:
+        channel = self._way(attempts[0])
+        return Sending(attempts, channel, "" if channel == DESK else channel, digest_id)
+
+    def _way(self, attempt: Attempt) -> str:
+        """Return the channel it goes by: the one it fell back to, else the person's first."""
+        person = self._people.get(attempt.row["recipient"])
+        there = self._ways.of(person) if person else [DESK]
+        via = attempt.row["payload"].get("via")
+        return via if via in there else there[0]
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def send(self, sending: Sending) -> Taken:
+        """See Telling.send."""
+        row = sending.first.row
+        person = self._people.get(row["recipient"])
+        if person is None:
+            raise NotDelivered(f"{row['recipient']} is no longer here", permanent=True, fault=Fault.OURS)
+        if sending.channel == DESK:
+            return Taken()
+        return self._outlets[sending.channel].send(self._envelope(sending, person))
+
+    def _envelope(self, sending: Sending, person: Person) -> Envelope:
+        items = [Item(one.report, one.row, self._remaining_s(one)) for one in sending.attempts]
+        row = sending.first.row
+        together = sending.digest_id is not None
+        if together:
+            notice = self._texts.digest(person, items, why=_why(sending), links=self._links)
+        else:
+            remaining_s = items[0].remaining_s
+            notice = self._texts.notice(
+                items[0].report, person, row, self._links, remaining_s=remaining_s, standing_in_for=self._absent(row)
+            )
+        return Envelope(
+            message_id=sending.message_id,
+            person=person,
+            address=address_on(person, sending.channel),
+            notice=notice,
+            event="digest" if together else row["event"],
+            ticket="" if together else row["ticket"],
+            replays=row["replays"],
+            unsubscribe_url=self._links.to_settings() if row["event"] in MAY_TURN_OFF else None,
+            data={"notices": [self._data(item, person) for item in items]} if together else self._data(items[0], person),
+        )
+
+    def _absent(self, row: Mapping[str, Any]) -> str | None:
+        """Return the name of whom the person stands in for."""
+        meant_for = row["payload"].get("for")
+        absent = self._people.get(meant_for) if meant_for else None
+        return absent.name if absent else meant_for
+
+    def _data(self, item: Item, person: Person) -> dict[str, Any]:
+        """Return what a program is told: no personal data of the citizen."""
+        report, row = item.report, item.row
+        link = AckLink(report.report_id, row["cycle"], person.person_id)
+        return {
+            "ticket": report.ticket,
+            "event": row["event"],
+            "kind": row["kind"],
+            "level": row["payload"].get("level", 0),
+            "cycle": row["cycle"],
+            "title": report.title,
+            "category": report.category,
+            "office": report.office,
+            "assignee": report.assignee,
+            "due_at": row["payload"].get("deadline_at"),
+            "report_url": self._links.to_report(report.ticket),
+            "acknowledge_url": self._links.to_acknowledge(link) if row["kind"] == "acknowledge" else None,
+        }
 
     def _remaining_s(self, attempt: Attempt) -> float | None:
         text = attempt.row["payload"].get("deadline_at")
@@ -61,3 +221,25 @@ class NotifyOffice(Telling):
         deadline = datetime.fromisoformat(text)
         calendar = self._rules.book.calendar_for(attempt.report.office)
         return calendar.elapsed(attempt.now, deadline) - calendar.elapsed(deadline, attempt.now)
+
+    # -- when it fails -------------------------------------------------------------------------------------------
+
+    def instead(self, attempt: Attempt, channel: str, now: datetime) -> Delivery | None:
+        """See Telling.instead."""
+        person = self._people.get(attempt.row["recipient"])
+        other = self._ways.after(person, channel) if person else None
+        return through(delivery_of(attempt.row), other, now=now) if other else None
+
+    def patience(self, sending: Sending) -> Channel:
+        """See Telling.patience."""
+        return self._ways.channel(sending.channel)
+
+    def waiting_for(self, sending: Sending) -> Mapping[str, str]:
+        """See Telling.waiting_for."""
+        return {"channel": sending.channel}
+
+
+def _why(sending: Sending) -> str:
+    """Return why these come together."""
+    held = {one.row["held"] for one in sending.attempts}
+    return str(next((why for why in GATHERED if why in held), Held.BURST))

@@ -11,6 +11,7 @@ from bridge.service import Service
 from bridge.storage.database import DatabaseAway
 from bridge.storage.migrate import NotMigrated, check
 from consumers.audit import Audit
+from consumers.lanes import Lanes, by_person, by_report
 from consumers.notify_office import NotifyOffice
 from consumers.relay_outbox import RelayOutbox
 from consumers.report_back import ReportBack
@@ -19,8 +20,8 @@ from consumers.set_aside import SetAside
 from consumers.take_in import TakeIn
 from consumers.watch_clocks import WatchClocks
 
-#: Mail servers and city apps are slow compared to us: several are told at a time.
-_TELLERS = 4
+#: While one worker waits for its messages' lanes, the other fetches.
+_TELLERS = 2
 
 
 def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) -> dict[str, list[Callable[[], None]]]:
@@ -35,7 +36,14 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         return LoopWorker(name, turn, stop).run
 
     def notify_office() -> NotifyOffice:
-        return NotifyOffice(database, rules, service.new_mailer(), service.links, settings.mail_from)
+        outlets = service.new_outlets()
+        return NotifyOffice(database, rules, outlets, service.texts, service.links, service.ways)
+
+    def report_back() -> ReportBack:
+        return ReportBack(database, service.new_cities(), service.links, service.ways)
+
+    def in_lanes(name: str, lanes: Lanes) -> list[Callable[[], None]]:
+        return [fed(name, lanes) for _ in range(_TELLERS)]
 
     def auditor() -> Audit:
         return Audit(database, heartbeat_url=settings.heartbeat_url, every_s=settings.audit_every_s)
@@ -44,16 +52,13 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         return SetAside(database, service.arrivals.vault)
 
     limits = Limits(settings.clock_jump_s, settings.guard_share / 100, settings.guard_min)
-    tellers = range(1 if settings.embedded else _TELLERS)
     dead = [route.dead for route in ROUTES]
     make: dict[str, Callable[[], list[Callable[[], None]]]] = {
         "take_in": lambda: [fed("take_in", TakeIn(database, rules, service.arrivals))],
         "relay_outbox": lambda: [loop("relay_outbox", RelayOutbox(database, service.publisher).turn)],
-        "notify_office": lambda: [fed("notify_office", notify_office()) for _ in tellers],
+        "notify_office": lambda: in_lanes("notify_office", Lanes(database, "notify", notify_office, by_person)),
         "watch_clocks": lambda: [loop("watch_clocks", WatchClocks(database, rules, limits).turn)],
-        "report_back": lambda: [
-            fed("report_back", ReportBack(database, service.new_cities(), service.links)) for _ in tellers
-        ],
+        "report_back": lambda: in_lanes("report_back", Lanes(database, "report_back", report_back, by_report)),
         "set_aside": lambda: [DeadLetterWorker(settings.broker_url, dead, aside(), stop).run],
         "audit": lambda: [loop("audit", auditor().turn)],
     }

@@ -1,28 +1,33 @@
 """What notify_office and report_back share: one attempt at each delivery, its result written apart from the sending.
 
-First transaction, for all messages at hand: is it still wanted? Then its attempt is marked as begun. Then each is
-sent, with no transaction open, and how it went is written before the next one is sent: a crash between the two
-repeats at most that one message, under the same id.
+First transaction, for all messages at hand: is it still wanted, may it leave now, and together with what? Then its
+attempt is marked as begun. Then each is sent, with no transaction open, and how it went is written before the next one
+is sent: a crash between the two repeats at most that one message, under the same id.
 """
 
 import random
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from bridge.delivery.errors import NotDelivered
+from bridge.delivery.errors import Fault, NotDelivered, Taken
+from bridge.reports import breakers
+from bridge.reports.breakers import Admission, Breaker
+from bridge.reports.channels import Channel, Ways
 from bridge.reports.clocks import Obligation
-from bridge.reports.report import Report
+from bridge.reports.preferences import Held
+from bridge.reports.report import Delivery, Report
 from bridge.reports.telling import next_attempt_at, reason_gone
-from bridge.storage import deliveries
+from bridge.storage import deliveries, destinations
 from bridge.storage import reports as stored
-from bridge.storage.changes import enqueue
+from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database, DatabaseAway
+from bridge.storage.deliveries import Begun, Result
 
 log = structlog.get_logger()
 
@@ -31,11 +36,13 @@ LEASE_S = 90.0
 #: What has waited this long behind slow ones is looked at again before it is sent.
 LOOK_AGAIN_S = 2.0
 _FINAL = ("delivered", "given_up", "suppressed")
+#: Answers by which a destination asks all of us to come back later, not only this one.
+_SLOW_DOWN = (429, 503)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One begun attempt: the delivery's row, and the report as it stands now."""
+    """One attempt: the delivery's row, and the report as it stands now."""
 
     row: dict[str, Any]
     report: Report
@@ -50,80 +57,140 @@ class Attempt:
         """Return the delivery's id: the same on every attempt."""
         return str(self.row["delivery_id"])
 
+    @property
+    def tries(self) -> int:
+        """Return which try of its schedule this is; somebody who sends it once more begins a new schedule."""
+        return self.number - int(self.row["tries_before"])
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What leaves as one message: one attempt, or those of a digest under an id of its own."""
+
+    attempts: tuple[Attempt, ...]
+    channel: str
+    destination: str
+    digest_id: str | None = None
+
+    @property
+    def first(self) -> Attempt:
+        """Return the attempt it is about, or the first of a digest."""
+        return self.attempts[0]
+
+    @property
+    def message_id(self) -> str:
+        """Return the id the receiver knows it by: the same on every attempt."""
+        return self.digest_id or self.first.delivery_id
+
     def ended(self) -> datetime:
         """Return this moment, by the database's clock."""
-        return self.now + timedelta(seconds=time.monotonic() - self.looked_at)
+        return self.first.now + timedelta(seconds=time.monotonic() - self.first.looked_at)
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    attempt: Attempt
+    sending: Sending
     duration_ms: int
-    channel: str | None = None
+    taken: Taken | None = None
     error: NotDelivered | None = None
 
 
 class Telling:
-    """One kind of delivery; subclasses know how to send."""
+    """One kind of delivery; subclasses know who it is for, what leaves together, and how to send."""
 
     #: Few enough that a batch behind one that is slow gets another look soon.
     most = 20
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ways: Ways) -> None:
         self._database = database
+        self._ways = ways
         #: Begun by us and not yet sent, with the number of the attempt: our own lease must not hold us up.
         self._unsent: dict[str, int] = {}
         #: Sent, but the database went away before it could be told.
         self._unrecorded: list[_Outcome] = []
+        #: Destinations that had trouble when we last looked: a success there is news.
+        self._troubled: dict[str, Breaker] = {}
 
     def handle(self, messages: Sequence[dict[str, Any]]) -> None:
         """Make the attempts the messages announce."""
         self._record()
         waiting = list(dict.fromkeys(str(message["data"]["delivery_id"]) for message in messages))
         while waiting:
-            attempts = self._begin(waiting)
-            self._unsent = {attempt.delivery_id: attempt.number for attempt in attempts}
-            for place, attempt in enumerate(attempts):
-                if place and time.monotonic() - attempt.looked_at > LOOK_AGAIN_S:
+            sendings = self._begin(waiting)
+            self._unsent = {one.delivery_id: one.number for sending in sendings for one in sending.attempts}
+            for place, sending in enumerate(sendings):
+                if place and time.monotonic() - sending.first.looked_at > LOOK_AGAIN_S:
                     break
-                del self._unsent[attempt.delivery_id]
-                self._unrecorded.append(self._tell(attempt))
+                for attempt in sending.attempts:
+                    del self._unsent[attempt.delivery_id]
+                self._unrecorded.append(self._tell(sending))
                 self._record()
             waiting = list(self._unsent)
 
+    # -- what subclasses say -------------------------------------------------------------------------------------
+
     @abstractmethod
-    def send(self, attempt: Attempt) -> str:
-        """Send it; returns the channel that took it.
+    def send(self, sending: Sending) -> Taken:
+        """Send it.
 
         Raises:
             NotDelivered: nobody took it.
         """
 
-    def look_up(self, connection: Connection, attempts: Sequence[Attempt]) -> None:
-        """Read what `send` will need, in the transaction that begins these attempts."""
+    @abstractmethod
+    def arrange(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Sending]:
+        """Return what may leave now, in which order and by which channel; hold or end the rest."""
 
-    def _begin(self, delivery_ids: Sequence[str]) -> list[Attempt]:
+    @abstractmethod
+    def patience(self, sending: Sending) -> Channel:
+        """Return how patient the way it goes is."""
+
+    @abstractmethod
+    def waiting_for(self, sending: Sending) -> Mapping[str, str]:
+        """Return the column and value of all deliveries that go to the same destination."""
+
+    def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Lock what is asked for, and what must be decided together with it."""
+        return deliveries.lock(self._database, connection, delivery_ids)
+
+    def instead(self, attempt: Attempt, channel: str, now: datetime) -> Delivery | None:
+        """Return the same thing by the next channel, or None when none is left."""
+        return None
+
+    def ended(self, connection: Connection, row: Mapping[str, Any], now: datetime) -> None:
+        """Do what the end of a delivery makes possible."""
+
+    # -- before it is sent ---------------------------------------------------------------------------------------
+
+    def _begin(self, delivery_ids: Sequence[str]) -> list[Sending]:
         with self._database.write() as connection:
-            rows = deliveries.lock(self._database, connection, delivery_ids)
+            rows = self.claim(connection, delivery_ids)
             now, looked_at = self._database.now(connection), time.monotonic()
             due = [row for row in rows if self._is_due(connection, row, now)]
             if not due:
                 return []
-            report_ids = {row["report_id"] for row in due}
-            found, owed = stored.by_ids(connection, report_ids), stored.obligations_of(connection, report_ids)
-            attempts = []
-            for row in due:
-                again = self._is_ours(row)
-                clocks = owed.get(row["report_id"], [])
-                clock = next((o for o in clocks if o.kind == row["kind"] and o.cycle == row["cycle"]), None)
-                number = row["attempts"] + (not again)
-                attempt = Attempt(row, found[row["report_id"]], clock, number, now, looked_at)
-                if not self._suppressed(connection, attempt):
-                    attempts.append(attempt)
-            self.look_up(connection, attempts)
+            attempts = self._wanted(connection, self._looked_up(connection, due, now, looked_at))
+            sendings = self._admitted(connection, self.arrange(connection, attempts), now)
+            begun = [
+                Begun(one.delivery_id, one.number, sending.channel, sending.digest_id)
+                for sending in sendings
+                for one in sending.attempts
+            ]
             until = now + timedelta(seconds=LEASE_S)
-            numbers = [(attempt.delivery_id, attempt.number) for attempt in attempts]
-            deliveries.begin(self._database, connection, numbers, now=now, lease_until=until)
+            deliveries.begin(self._database, connection, begun, now=now, lease_until=until)
+        return sendings
+
+    def _looked_up(
+        self, connection: Connection, rows: Sequence[dict[str, Any]], now: datetime, looked_at: float
+    ) -> list[Attempt]:
+        report_ids = {row["report_id"] for row in rows}
+        found, owed = stored.by_ids(connection, report_ids), stored.obligations_of(connection, report_ids)
+        attempts = []
+        for row in rows:
+            clocks = owed.get(row["report_id"], [])
+            clock = next((o for o in clocks if o.kind == row["kind"] and o.cycle == row["cycle"]), None)
+            number = row["attempts"] + (not self._is_ours(row))
+            attempts.append(Attempt(row, found[row["report_id"]], clock, number, now, looked_at))
         return attempts
 
     def _is_ours(self, row: Mapping[str, Any]) -> bool:
@@ -134,41 +201,85 @@ class Telling:
             return False
         if row["state"] == "sending" and row["lease_until"] > now and not self._is_ours(row):
             # Somebody is at it, or was when its process died: look again when the lease has run out.
-            message = {
-                "type": f"{row['purpose']}.due",
-                "data": {"delivery_id": row["delivery_id"]},
-                "available_at": row["lease_until"] + timedelta(seconds=1),
-            }
-            enqueue(self._database, connection, [message])
+            at = row["lease_until"] + timedelta(seconds=1)
+            deliveries.announce(self._database, connection, [row], at=at)
             return False
-        return bool(row["state"] != "failed" or row["next_attempt_at"] <= now)
+        # What waited for an older one is asked for when that has ended.
+        waits = row["state"] == "failed" or row["held"] not in (None, Held.ORDER)
+        return bool(not waits or row["next_attempt_at"] <= now)
 
-    def _suppressed(self, connection: Connection, attempt: Attempt) -> bool:
-        row = attempt.row
-        gone = reason_gone(
-            purpose=row["purpose"],
-            event=row["event"],
-            cycle=row["cycle"],
-            recipient=row["recipient"],
-            report=attempt.report,
-            obligation=attempt.obligation,
-        )
-        if gone:
-            deliveries.finish(connection, attempt.delivery_id, "suppressed", now=attempt.now, detail=gone)
-            log.info("suppressed", ticket=row["ticket"], delivery_id=attempt.delivery_id, reason=gone)
-        return gone is not None
+    def _wanted(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Attempt]:
+        wanted = []
+        for attempt in attempts:
+            row = attempt.row
+            gone = reason_gone(
+                purpose=row["purpose"],
+                event=row["event"],
+                cycle=row["cycle"],
+                recipient=row["payload"].get("for", row["recipient"]),
+                report=attempt.report,
+                obligation=attempt.obligation,
+            )
+            if gone is None:
+                wanted.append(attempt)
+            else:
+                self.suppress(connection, attempt, gone)
+        return wanted
 
-    def _tell(self, attempt: Attempt) -> _Outcome:
-        started = time.monotonic()
+    def suppress(self, connection: Connection, attempt: Attempt, why: str) -> None:
+        """End a delivery whose reason has gone."""
+        result = Result(detail=why)
+        deliveries.finish(connection, attempt.delivery_id, "suppressed", now=attempt.now, result=result)
+        self.ended(connection, attempt.row, attempt.now)
+        log.info("suppressed", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id, reason=why)
+
+    def hold(self, connection: Connection, attempt: Attempt, until: datetime, why: Held) -> None:
+        """Let a delivery wait."""
+        deliveries.hold(self._database, connection, attempt.row, until=until, why=why)
+        log.info("held", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id, why=why)
+
+    def _admitted(self, connection: Connection, sendings: Sequence[Sending], now: datetime) -> list[Sending]:
+        """Return what its destination can take now; the rest waits for it, or goes another way."""
+        names = {sending.destination for sending in sendings if sending.destination}
+        self._troubled = destinations.lock(self._database, connection, names) if names else {}
+        admitted = []
+        for sending in sendings:
+            breaker = self._troubled.get(sending.destination)
+            answer, until = breakers.admission(breaker, now)
+            if answer is Admission.WAIT and until is not None and breaker is not None:
+                self._wait(connection, sending, until, breaker, now)
+                continue
+            if answer is Admission.PROBE and breaker is not None:
+                self._troubled[sending.destination] = breakers.probing(breaker, now)
+                destinations.save(connection, self._troubled[sending.destination])
+            admitted.append(sending)
+        return admitted
+
+    def _wait(
+        self, connection: Connection, sending: Sending, until: datetime, breaker: Breaker, now: datetime
+    ) -> None:
+        for attempt in sending.attempts:
+            other = self.instead(attempt, sending.channel, now)
+            if other is None:
+                self.hold(connection, attempt, until, Held.BREAKER)
+                continue
+            why = f"{sending.destination} has failed {breaker.failures} times in a row: {breaker.last_error}"
+            self._give_up(connection, attempt, other, Result(detail=why, fault=Fault.AWAY), now)
+
+    # -- after it was sent ---------------------------------------------------------------------------------------
+
+    def _tell(self, sending: Sending) -> _Outcome:
+        started, ticket = time.monotonic(), sending.first.row["ticket"]
         try:
-            channel = self.send(attempt)
+            taken = self.send(sending)
         except NotDelivered as error:
-            log.warning("not_delivered", ticket=attempt.row["ticket"], attempt=attempt.number, error=error.detail[:300])
-            return _Outcome(attempt, _ms_since(started), error=error)
+            log.warning("not_delivered", ticket=ticket, attempt=sending.first.number, error=error.detail[:300])
+            return _Outcome(sending, _ms_since(started), error=error)
         except Exception as error:
-            log.exception("cannot_tell", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id)
-            return _Outcome(attempt, _ms_since(started), error=NotDelivered(f"{type(error).__name__}: {error}"))
-        return _Outcome(attempt, _ms_since(started), channel=channel)
+            log.exception("cannot_tell", ticket=ticket, delivery_id=sending.first.delivery_id)
+            ours = NotDelivered(f"{type(error).__name__}: {error}", fault=Fault.OURS)
+            return _Outcome(sending, _ms_since(started), error=ours)
+        return _Outcome(sending, _ms_since(started), taken=taken)
 
     def _record(self) -> None:
         """Write what became of the attempts; kept for the next time only if the database is away.
@@ -187,22 +298,84 @@ class Telling:
             self._unrecorded.pop(0)
 
     def _write(self, connection: Connection, outcome: _Outcome) -> None:
-        attempt, error, now = outcome.attempt, outcome.error, outcome.attempt.ended()
-        result: dict[str, Any] = {"number": attempt.number, "duration_ms": outcome.duration_ms}
-        if error is None:
-            deliveries.finish(connection, attempt.delivery_id, "delivered", now=now, channel=outcome.channel, **result)
-            return
-        again = next_attempt_at(
+        sending, now = outcome.sending, outcome.sending.ended()
+        for attempt in sending.attempts:
+            if outcome.error is None:
+                taken = outcome.taken or Taken()
+                response = _storable(taken.response)
+                result = Result(attempt.number, outcome.duration_ms, status=taken.status, response=response)
+                deliveries.finish(connection, attempt.delivery_id, "delivered", now=now, result=result)
+                self.ended(connection, attempt.row, now)
+            else:
+                self._failed(connection, sending, attempt, outcome.error, outcome.duration_ms, now)
+        self._learn(connection, outcome, now)
+
+    def _failed(
+        self,
+        connection: Connection,
+        sending: Sending,
+        attempt: Attempt,
+        error: NotDelivered,
+        duration_ms: int,
+        now: datetime,
+    ) -> None:
+        result = Result(
             attempt.number,
+            duration_ms,
+            detail=_storable(error.detail[:1000]),
+            status=error.status,
+            response=_storable(error.response),
+            fault=error.fault,
+        )
+        way = self.patience(sending)
+        again = next_attempt_at(
+            attempt.tries,
             now=now,
             chance=random.random(),  # noqa: S311 - spreads retries, protects nothing
             retry_after_s=error.retry_after_s,
+            schedule_s=way.retry_s,
         )
-        result["detail"] = _storable(error.detail[:1000])
-        if again is None or error.permanent:
-            deliveries.finish(connection, attempt.delivery_id, "given_up", now=now, **result)
+        over = again is None or error.permanent
+        patience_ends = attempt.row["created_at"] + timedelta(seconds=way.fallback_s)
+        other = self.instead(attempt, sending.channel, now) if over or (again and again > patience_ends) else None
+        if other is not None or over or again is None:
+            self._give_up(connection, attempt, other, result, now)
         else:
-            deliveries.retry(self._database, connection, attempt.row, at=again, **result)
+            deliveries.retry(self._database, connection, attempt.row, at=again, result=result)
+
+    def _give_up(
+        self, connection: Connection, attempt: Attempt, other: Delivery | None, result: Result, now: datetime
+    ) -> None:
+        went_on = other.channel if other else None
+        deliveries.finish(
+            connection, attempt.delivery_id, "given_up", now=now, result=result, fell_back_to=went_on
+        )
+        if other is not None:
+            deliver(self._database, connection, [other])
+        self.ended(connection, attempt.row, now)
+        told = {"ticket": attempt.row["ticket"], "delivery_id": attempt.delivery_id, "instead": went_on}
+        log.error("given_up", **told, error=result.detail[:300])
+
+    def _learn(self, connection: Connection, outcome: _Outcome, now: datetime) -> None:
+        """Keep what this outcome says about its destination."""
+        name, error = outcome.sending.destination, outcome.error
+        if not name:
+            return
+        if error is not None and error.fault is Fault.AWAY:
+            breaker = destinations.begin_trouble(self._database, connection, name)
+            pause_s = error.retry_after_s or 60.0 if error.status == 429 else None
+            if error.status in _SLOW_DOWN and error.retry_after_s:
+                pause_s = error.retry_after_s
+            text = _storable(error.detail[:300])
+            destinations.save(connection, breakers.failed(breaker, now=now, error=text, pause_s=pause_s))
+        elif name in self._troubled and error is not None and error.fault is Fault.OURS:
+            # Nothing was asked: whoever comes next may.
+            destinations.save(connection, replace(self._troubled[name], probe_until=None))
+        elif name in self._troubled and destinations.end_trouble(connection, name):
+            del self._troubled[name]
+            where, purpose = self.waiting_for(outcome.sending), outcome.sending.first.row["purpose"]
+            count = deliveries.release(self._database, connection, purpose=purpose, where=where, now=now)
+            log.info("destination_is_back", destination=name, released=count)
 
 
 def _storable(text: str) -> str:

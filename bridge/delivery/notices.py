@@ -63,3 +63,21 @@ def render(
     subject, _, body = text.partition("\n")
     html = _PAGES.get_template("notice.html").render(facts, body=body.strip(), language=language)
     return Notice(subject, body.strip() + "\n", html)
+
+
+@dataclass(frozen=True)
+class Item:
+    report: Report
+    row: Mapping[str, Any]
+    remaining_s: float | None
+
+
+class Texts:
+    """Stands in until the texts of config/texts are merged."""
+
+    def notice(self, report, person, row, links, *, remaining_s, standing_in_for=None):
+        return render(report, person, row, links, remaining_s=remaining_s)
+
+    def digest(self, person, items, *, why, links):
+        lines = [f"{i.report.ticket} {i.row['event']}" for i in items]
+        return Notice(f"{len(items)} notices", "\n".join(lines), "<p>")

@@ -22,7 +22,7 @@ class CityUpdates(CityEndpoint):
         super().__init__(url)
         self._api_key = api_key
 
-    def send(self, delivery_id: str, event: Mapping[str, Any]) -> None:  # noqa: ARG002 - one shape for all cities
+    def send(self, delivery_id: str, event: Mapping[str, Any], *, replays: int = 0) -> None:  # noqa: ARG002 - one shape for all cities
         """Post one update; its id is the same on every attempt.
 
         Raises:

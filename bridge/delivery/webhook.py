@@ -30,7 +30,7 @@ class CityEndpoint(ABC):
         self._session.trust_env = False
 
     @abstractmethod
-    def send(self, delivery_id: str, event: Mapping[str, Any]) -> None:
+    def send(self, delivery_id: str, event: Mapping[str, Any], *, replays: int = 0) -> None:
         """Tell one event; its id is the same on every attempt.
 
         Raises:
@@ -76,7 +76,7 @@ class CityWebhook(CityEndpoint):
         super().__init__(url)
         self._key = key
 
-    def send(self, delivery_id: str, event: Mapping[str, Any]) -> None:
+    def send(self, delivery_id: str, event: Mapping[str, Any], *, replays: int = 0) -> None:
         """See CityEndpoint.send; the timestamp is this attempt's."""
         body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         timestamp = int(time.time())

@@ -25,8 +25,9 @@ from bridge.reports.report import Report
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import BEFORE_REGISTRATION, OUTCOME_WORDS, Move, Outcome, Status, Words, moves_from
 from bridge.service import Service
-from bridge.storage import deliveries, escalations, looks, people
+from bridge.storage import escalations, looks, people
 from bridge.storage import reports as stored
+from bridge.storage import told as telling
 from bridge.storage.rows import escalation_of, event_of
 from bridge.vault import Unreadable
 
@@ -95,7 +96,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         names = people.names(connection)
         history = stored.history_of(connection, report.report_id)
         fired = escalations.listed(connection, escalations.Wanted(ticket=ticket, warnings=True))
-        told = deliveries.listed(connection, report_id=report.report_id)
+        told = telling.listed(connection, telling.Wanted(report_id=report.report_id))
         seen = looks.of(connection, report.report_id) if g.person.role in SEE_LOOKS else []
         now = service.database.now(connection)
         same, business = alike(connection, report), about_business(connection, service.database, report)

@@ -77,26 +77,35 @@ def told_city(
 ) -> Report:
     """Add the status callback to `changes` and return the report with its sequence raised.
 
-    A source without a callback address keeps its sequence: nothing was told.
+    A source with several destinations has a callback for each. One without any keeps its sequence: nothing was told.
+
+    Args:
+        told_back: The destinations of all sources: `source`, or `source/name` for a further one.
     """
-    if report.source not in told_back:
+    recipients = sorted(one for one in told_back if one.partition("/")[0] == report.source)
+    if not recipients:
         return report
     numbered = replace(report, sequence=report.sequence + 1)
-    changes.deliveries.append(
-        Delivery(
-            report_id=report.report_id,
-            ticket=report.ticket,
-            cycle=report.cycle,
-            purpose=Purpose.CALLBACK,
-            event="status_changed",
-            channel="webhook",
-            recipient=report.source,
-            dedupe_key=f"callback/{report.report_id}/{numbered.sequence}",
-            created_at=now,
-            payload=status_data(numbered, obligations, now=now, escalated_to=escalated_to),
-        )
-    )
+    data = status_data(numbered, obligations, now=now, escalated_to=escalated_to)
+    changes.deliveries += [_callback(numbered, recipient, data, now=now) for recipient in recipients]
     return numbered
+
+
+def _callback(report: Report, recipient: str, data: Mapping[str, Any], *, now: datetime) -> Delivery:
+    _, further, name = recipient.partition("/")
+    return Delivery(
+        report_id=report.report_id,
+        ticket=report.ticket,
+        cycle=report.cycle,
+        purpose=Purpose.CALLBACK,
+        event="status_changed",
+        channel="webhook",
+        recipient=recipient,
+        dedupe_key=f"callback/{report.report_id}/{report.sequence}{further}{name}",
+        created_at=now,
+        payload=data,
+        sequence=report.sequence,
+    )
 
 
 def status_data(

@@ -20,7 +20,9 @@ class Person:
     """Somebody who can be told, assigned or escalated to.
 
     `element` is the member's element by law (government, consumer, business) or empty. Absence is a span of
-    aware instants in which nothing is assigned to the person and nobody waits for them.
+    aware instants in which nothing is assigned to the person and nobody waits for them; `stand_in`, a person's id,
+    is told in their place then. `channels` are the ways to tell them in order, each `name` or `name:address`;
+    `quiet`, `digest` and `turned_off` are read in preferences.py.
     """
 
     person_id: str
@@ -32,6 +34,11 @@ class Person:
     language: str = "id"
     absent_from: datetime | None = None
     absent_until: datetime | None = None
+    channels: tuple[str, ...] = ("email",)
+    quiet: str = ""
+    digest: str = ""
+    turned_off: tuple[str, ...] = ()
+    stand_in: str | None = None
 
     def is_present(self, now: datetime) -> bool:
         """Tell whether the person is at work, as far as their absence says."""

@@ -118,12 +118,13 @@ class Delivery:
     purpose: Purpose
     event: str
     channel: str
-    recipient: str  # a person id, or the source's name
+    recipient: str  # a person id, or the source's name, or one of its further destinations: `source/name`
     dedupe_key: str
     created_at: datetime
     kind: str | None = None
     step: int | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
+    sequence: int | None = None  # of a callback: an older one never leaves after a newer one
 
     @property
     def delivery_id(self) -> str:

@@ -12,6 +12,10 @@ from bridge.storage.rows import person_of
 from bridge.storage.tables import people
 
 
+#: What is changed by itself, not with the rest.
+_THEIR_OWN = ("absent_from", "absent_until", "channels", "quiet", "digest", "turned_off", "stand_in")
+
+
 class NoSuchPerson(LookupError):
     """No active person has this id."""
 
@@ -40,6 +44,14 @@ def by_ids(connection: Connection, person_ids: Collection[str]) -> dict[str, Per
     return {row["person_id"]: person_of(row) for row in connection.execute(wanted).mappings()}
 
 
+def with_stand_ins(connection: Connection, person_ids: Collection[str]) -> dict[str, Person]:
+    """Return these people by id, and whoever may have to stand in for one of them."""
+    found = by_ids(connection, person_ids)
+    if any(person.stand_in and person.absent_from for person in found.values()):
+        return {person.person_id: person for person in active(connection)}
+    return found
+
+
 def names(connection: Connection) -> dict[str, str]:
     """Return the name of everybody who ever was, by id."""
     return dict(connection.execute(sa.select(people.c.person_id, people.c.name)).all())
@@ -58,9 +70,9 @@ def by_token(connection: Connection, token_hash: str) -> Person | None:
 
 
 def save(connection: Connection, person: Person) -> None:
-    """Add a person, or change one who is there; password, token and absence stay."""
+    """Add a person, or change one who is there; password, token, absence and how they want to be told stay."""
     row = {**vars(person), "active": 1}
-    changes = {name: value for name, value in row.items() if name not in ("absent_from", "absent_until")}
+    changes = {name: value for name, value in row.items() if name not in _THEIR_OWN}
     changed = connection.execute(sa.update(people).where(people.c.person_id == person.person_id).values(changes))
     if not changed.rowcount:
         connection.execute(sa.insert(people), [row])

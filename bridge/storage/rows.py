@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from bridge.reports.businesses import plain_name
 from bridge.reports.clocks import ClockState, Kind, Obligation, Pause
 from bridge.reports.people import Person, Role
-from bridge.reports.report import Delivery, Escalation, Event, Report
+from bridge.reports.report import Delivery, Escalation, Event, Purpose, Report
 from bridge.reports.states import Outcome, Status
 
 #: A row as SQLAlchemy or a test gives it.
@@ -20,6 +20,7 @@ _REPORT_FIELDS = tuple(f.name for f in fields(Report))
 _OBLIGATION_FIELDS = tuple(f.name for f in fields(Obligation))
 _EVENT_FIELDS = tuple(f.name for f in fields(Event))
 _ESCALATION_FIELDS = tuple(f.name for f in fields(Escalation))
+_DELIVERY_FIELDS = tuple(f.name for f in fields(Delivery))
 
 
 def report_row(report: Report) -> dict[str, Any]:
@@ -101,6 +102,12 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
     }
 
 
+def delivery_of(row: Row) -> Delivery:
+    """Return the delivery in a row, as it was decided."""
+    values = {name: row[name] for name in _DELIVERY_FIELDS}
+    return Delivery(**values | {"purpose": Purpose(values["purpose"])})
+
+
 def person_of(row: Row) -> Person:
     """Return the person in a row."""
     return Person(
@@ -113,6 +120,11 @@ def person_of(row: Row) -> Person:
         language=row["language"],
         absent_from=row["absent_from"],
         absent_until=row["absent_until"],
+        channels=tuple(row["channels"]),
+        quiet=row["quiet"],
+        digest=row["digest"],
+        turned_off=tuple(row["turned_off"]),
+        stand_in=row["stand_in"],
     )
 
 

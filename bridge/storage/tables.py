@@ -252,8 +252,23 @@ deliveries = Table(
     Column("last_error", Text),
     Column("created_at", Utc, nullable=False),
     Column("finished_at", Utc),
+    # Of callbacks: the number the city knows it by; an older one is never sent after a newer one.
+    Column("sequence", Integer),
+    Column("held", String(8)),
+    Column("digest_id", String(36)),
+    # Of what failed: whose fault, and the channel that was tried in its place.
+    Column("fault", String(8)),
+    Column("fell_back_to", String(16)),
+    # Tries before somebody said: once more. The schedule counts from there.
+    Column("tries_before", Integer, nullable=False, server_default="0"),
+    Column("replays", Integer, nullable=False, server_default="0"),
+    Column("replayed_at", Utc),
     _one_of("state", ("pending", "sending", "delivered", "failed", "given_up", "suppressed")),
     Index("ix_deliveries_report_id", "report_id"),
+    Index("ix_deliveries_created_at", "created_at", postgresql_using="brin"),
+    _partial("ix_deliveries_held", "recipient", where="held IS NOT NULL AND finished_at IS NULL"),
+    _partial("ix_deliveries_digest", "digest_id", where="digest_id IS NOT NULL AND finished_at IS NULL"),
+    _partial("ix_deliveries_unheard", "report_id", where="state = 'given_up' AND fell_back_to IS NULL"),
     _partial("ix_deliveries_open", "next_attempt_at", where="finished_at IS NULL"),
     _partial("ix_deliveries_given_up", "report_id", where="state = 'given_up'"),
 )
@@ -267,6 +282,45 @@ delivery_attempts = Table(
     Column("duration_ms", Integer),
     Column("outcome", String(16), nullable=False),
     Column("detail", Text),
+    Column("channel", String(16)),
+    # HTTP status or SMTP code, and what came with it, capped and without secrets.
+    Column("status", Integer),
+    Column("response", Text),
+    Column("fault", String(8)),
+)
+
+#: Destinations with trouble; one that works again has no row.
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("destination", String(96), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("trips", Integer, nullable=False),
+    Column("open_until", Utc),
+    Column("probe_until", Utc),
+    Column("failing_since", Utc),
+    Column("last_error", Text, nullable=False),
+)
+
+#: How many single notices somebody got since when: too many become a digest.
+paces = Table(
+    "paces",
+    metadata,
+    Column("person_id", String(64), primary_key=True),
+    Column("since", Utc, nullable=False),
+    Column("sent", Integer, nullable=False),
+)
+
+#: Deliveries that somebody sent once more: which, by whom and why.
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("wanted", Json, nullable=False),
+    Column("deliveries", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", String(96), nullable=False),
+    Column("at", Utc, nullable=False),
 )
 
 #: Messages that must leave: deleted when the queue has confirmed them.
@@ -354,6 +408,11 @@ people = Table(
     Column("password_hash", Text),
     Column("token_hash", String(64), unique=True),
     Column("active", Integer, nullable=False),
+    Column("channels", Json, nullable=False, server_default='["email"]'),
+    Column("quiet", String(11), nullable=False, server_default=text("''")),
+    Column("digest", String(64), nullable=False, server_default=text("''")),
+    Column("turned_off", Json, nullable=False, server_default="[]"),
+    Column("stand_in", String(64)),
     _one_of("role", Role),
 )
 

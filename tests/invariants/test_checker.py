@@ -10,13 +10,12 @@ import pytest
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome
 from bridge.storage import escalations
-from consumers.notify_office import NotifyOffice
 from tests.invariants import checker
 from tests.invariants.checker import ALWAYS, ON_CHANGE, Facts, violations
 from tests.invariants.clock import DatabaseClock
-from tests.invariants.town import LINKS, Post, facts_of, policies, use, wait
+from tests.invariants.town import Post, facts_of, policies, use, wait
 from tests.storage.conftest import SqliteFiles
-from tests.storage.office import ANI, Office, id_of
+from tests.storage.office import ANI, Office, by_mail, id_of
 
 Rows = dict[str, list[dict[str, Any]]]
 ASKED = Details(outcome=Outcome.REFERRED, missing=("KTP",), reason="uji", case_number="17/BPSK")
@@ -47,7 +46,7 @@ def whole_run(sqlite_files: SqliteFiles) -> Iterator[Facts]:
     wait(office, clock, 3600)
     office.tick_all()
     office.casework.acknowledge(tickets[2], ANI)
-    notify = NotifyOffice(database, office.rules, Post(), LINKS, "jembatan@bpsk.example")  # type: ignore[arg-type]
+    notify = by_mail(office, Post())
     notify.handle([{"data": row["data"]} for row in office.rows("outbox", type="notice.due")])
     wait(office, clock, 100_000)
     office.tick_all()

@@ -1,5 +1,6 @@
 """What the model test and the races share: ladders to run, and the two ends of the network."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from bridge.broker.messages import Message
 from bridge.casework import Casework
-from bridge.links import Links
+from bridge.delivery.errors import Taken
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clocks import Kind, Policy, Span, Unit
 from bridge.rules import Rules
@@ -21,8 +22,6 @@ from consumers.watch_clocks import WatchClocks
 from tests.invariants.checker import Facts
 from tests.invariants.clock import DatabaseClock
 from tests.storage.office import ARRIVALS, Office, Rung, policy
-
-LINKS = Links(b"s" * 32, "https://jembatan.example")
 
 ONCE: tuple[Rung, ...] = ((36_000, "role:chair", "notify"),)
 #: The policies of three days: warnings, rungs for one, many and nobody, several at once, repeats of one deed.
@@ -141,8 +140,17 @@ class Post:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        #: ticket -> the numbers of its callbacks, as they came.
+        self.numbers: dict[str, list[int]] = defaultdict(list)
 
-    def send(self, *what: Any) -> None:
+    def send(self, *what: Any, replays: int = 0) -> Taken:
         """Take a mail, or a callback under its id."""
         first = what[0]
         self.sent.append(first if isinstance(first, str) else first["Message-ID"].strip("<>").partition("@")[0])
+        if isinstance(first, str):
+            self.numbers[what[1]["data"]["ticket"]].append(what[1]["data"]["sequence"])
+        return Taken()
+
+    def in_order(self) -> bool:
+        """Tell whether of each report no older state came after a newer one."""
+        return all(numbers == sorted(numbers) for numbers in self.numbers.values())

@@ -15,6 +15,10 @@ from bridge.arrivals import Arrivals
 from bridge.broker.messages import grouped
 from bridge.casework import Casework
 from bridge.contacts import opened
+from bridge.delivery.notices import Texts
+from bridge.delivery.outlets import ByMail, Outlet
+from bridge.links import Links
+from bridge.reports.channels import Ways
 from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span
 from bridge.reports.moves import Actor
 from bridge.reports.people import Person, Role
@@ -24,10 +28,11 @@ from bridge.reports.tickets import report_id_for, ticket_for
 from bridge.rules import Rules
 from bridge.storage import reports as stored
 from bridge.storage.database import Conflict, Database, DatabaseAway
-from bridge.storage.tables import Utc, deliveries, metadata, obligations, outbox, people
+from bridge.storage.tables import Utc, deliveries, destinations, metadata, obligations, outbox, paces, people
 from config.calendars import version_of
 from config.files import read_configuration
 from config.settings import read_settings
+from consumers.notify_office import NotifyOffice
 from consumers.take_in import TakeIn
 from consumers.watch_clocks import WatchClocks
 from schemas.messages import load_message
@@ -126,6 +131,15 @@ def one_message(contents: Mapping[str, bytes]) -> dict[str, Any]:
     return load_message(json.loads(sent.body()))
 
 
+LINKS = Links(b"s" * 32, "https://jembatan.example")
+
+
+def by_mail(office: "Office", mailer: Any, ways: Ways = Ways(), **others: Outlet) -> NotifyOffice:  # noqa: B008 - frozen
+    """Return the step that tells the office: by this mailer, and by other channels if there are any."""
+    outlets: dict[str, Outlet] = {"email": ByMail(mailer, "jembatan@bpsk.example"), **others}
+    return NotifyOffice(office.database, office.rules, outlets, Texts(), LINKS, ways)
+
+
 class Office:
     """People, rules and steps over one migrated database."""
 
@@ -203,7 +217,7 @@ class Office:
         """Move every timer into the past by so much: the same as having waited."""
         by = timedelta(seconds=seconds)
         with self.database.write() as connection:
-            for table in (obligations, outbox, deliveries):
+            for table in (obligations, outbox, deliveries, destinations, paces):
                 for row in connection.execute(sa.select(table)).mappings().all():
                     moved = {name: _earlier(row[name], by) for name in row if name in _TIMERS}
                     key = [column == row[column.name] for column in table.primary_key]
@@ -214,7 +228,7 @@ class Office:
         return sum(iter(self.watcher.tick, 0))
 
 
-_TIMERS = ("started_at", "next_due", "deadline_at", "pauses", "available_at", "next_attempt_at", "lease_until")
+_TIMERS = ("started_at", "next_due", "deadline_at", "pauses", "available_at", "next_attempt_at", "lease_until", "open_until", "probe_until", "since")
 
 
 def _earlier(value: Any, by: timedelta) -> Any:

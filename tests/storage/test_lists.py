@@ -8,7 +8,7 @@ import pytest
 from bridge.reports.clocks import Kind
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome
-from bridge.storage import deliveries, engine, set_aside, workers
+from bridge.storage import engine, set_aside, told, workers
 from bridge.storage import reports as stored
 from bridge.storage.reports import NoSuchReport, Wanted
 from bridge.storage.set_aside import NothingAside
@@ -104,10 +104,10 @@ def test_deliveries_are_listed_newest_first_by_report_and_state(office: Office) 
     (report,) = office.rows("reports", external_id="Q-1")
     office.set("deliveries", {"state": "given_up"}, report_id=report["report_id"], purpose="notice")
     with office.database.read() as connection:
-        everything = deliveries.listed(connection)
-        mine = deliveries.listed(connection, report_id=report["report_id"])
-        lost = deliveries.listed(connection, state="given_up")
-        newest = deliveries.listed(connection, most=1)
+        everything = told.listed(connection)
+        mine = told.listed(connection, told.Wanted(report_id=report["report_id"]))
+        lost = told.listed(connection, told.Wanted(state="given_up"))
+        newest = told.listed(connection, most=1)
     assert [row["created_at"] for row in everything] == sorted((row["created_at"] for row in everything), reverse=True)
     assert len(everything) == len(office.rows("deliveries"))
     assert {row["report_id"] for row in mine} == {report["report_id"]}

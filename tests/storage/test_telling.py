@@ -13,24 +13,25 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.delivery.email import FileMailer, SmtpMailer
+from bridge.delivery.errors import Taken
 from bridge.delivery.webhook import CityWebhook
-from bridge.links import Links
+from bridge.reports.channels import RETRY_AFTER_S
 from bridge.reports.clocks import Kind
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome
-from bridge.reports.telling import JITTER, RETRY_AFTER_S
+from bridge.reports.telling import JITTER
 from bridge.signing import sending_key, signing_key, verify, verifying_key
 from bridge.storage import deliveries as stored
 from bridge.storage import outbox
 from bridge.storage.database import Connection, DatabaseAway
+from bridge.storage.deliveries import Begun
 from consumers.notify_office import NotifyOffice
 from consumers.report_back import ReportBack
-from consumers.telling import LEASE_S, Attempt
+from consumers.telling import LEASE_S, Sending
 from tests.servers import Answer, CityReceiver, Mail, Mailed, eventually
 from tests.storage.crashes import LIMIT_S, Killed, killed_before, statements, together
-from tests.storage.office import ANI, KEY, PEOPLE, SOURCE, Office
+from tests.storage.office import ANI, KEY, LINKS, PEOPLE, SOURCE, Office, by_mail
 
-LINKS = Links(b"s" * 32, "https://jembatan.example")
 
 
 Opened = Callable[[], NotifyOffice]
@@ -44,7 +45,7 @@ def new_notify(office: Office, mail: Mail) -> Iterator[Opened]:
         def opened() -> NotifyOffice:
             mailer = SmtpMailer(mail.url)
             stack.callback(mailer.close)
-            return NotifyOffice(office.database, office.rules, mailer, LINKS, "jembatan@bpsk.example")
+            return by_mail(office, mailer)
 
         yield opened
 
@@ -251,7 +252,7 @@ def test_message_that_comes_again_while_it_is_being_sent_is_put_off(
 
 def _again_while_sending(office: Office, messages: list[dict[str, Any]]) -> None:
     eventually(lambda: _one(office, "notice")["state"] == "sending", LIMIT_S)
-    other = NotifyOffice(office.database, office.rules, _Nobody(), LINKS, "jembatan@bpsk.example")
+    other = by_mail(office, _Nobody())
     other.handle(messages)
 
 
@@ -307,11 +308,11 @@ def test_what_waits_behind_a_slow_one_is_looked_at_again(
     monkeypatch.setattr("consumers.telling.LOOK_AGAIN_S", 0.0)
     send = notify.send
 
-    def acknowledged_while_sending(attempt: Attempt) -> str:
-        channel = send(attempt)
-        other = next(ticket for ticket in tickets if ticket != attempt.report.ticket)
+    def acknowledged_while_sending(sending: Sending) -> Taken:
+        taken = send(sending)
+        other = next(ticket for ticket in tickets if ticket != sending.first.report.ticket)
         office.casework.acknowledge(other, ANI)
-        return channel
+        return taken
 
     monkeypatch.setattr(notify, "send", acknowledged_while_sending)
     notify.handle(_due(office, "notice"))
@@ -349,7 +350,8 @@ def test_death_before_sending_only_delays_the_mail(office: Office, notify: Notif
         row = _one(office, "notice")
         with office.database.write() as connection:
             until = office.now() + timedelta(seconds=LEASE_S)
-            stored.begin(office.database, connection, [(row["delivery_id"], 1)], now=office.now(), lease_until=until)
+            begun = Begun(row["delivery_id"], 1, "email")
+            stored.begin(office.database, connection, [begun], now=office.now(), lease_until=until)
         office.pass_time(LEASE_S + 2)
     notify.handle(messages)
     assert (_one(office, "notice")["state"], len(mail.messages)) == ("delivered", 1)
@@ -372,7 +374,7 @@ def test_notice_that_cannot_be_written_is_tried_on_schedule_and_given_up(office:
 
 
 def test_mail_in_a_folder_is_whole_and_one_per_notice(office: Office, tmp_path: Path) -> None:
-    notify = NotifyOffice(office.database, office.rules, FileMailer(tmp_path / "mail"), LINKS, "jembatan@localhost")
+    notify = by_mail(office, FileMailer(tmp_path / "mail"))
     office.receive_many(3)
     notify.handle(_due(office, "notice"))
     names = {f"{row['delivery_id']}.eml" for row in office.rows("deliveries", purpose="notice")}
@@ -411,8 +413,9 @@ def test_city_is_told_everything_even_when_it_is_no_longer_so(
 ) -> None:
     ticket = office.receive("Q-1")
     office.casework.acknowledge(ticket, ANI)
-    report_back.handle(_due(office, "callback"))
-    assert sorted(json.loads(posted.body)["data"]["status"] for posted in city.requests) == ["acknowledged", "received"]
+    while messages := _due(office, "callback"):
+        report_back.handle(messages)
+    assert [json.loads(posted.body)["data"]["status"] for posted in city.requests] == ["received", "acknowledged"]
 
 
 def test_answer_no_database_can_keep_holds_up_nobody_else(
@@ -435,7 +438,7 @@ def test_outcome_that_cannot_be_written_stands_in_nobodys_way(
     write = notify._write
 
     def refuse_the_first(connection: Connection, outcome: Any) -> None:
-        if outcome.attempt.row["ticket"] == first:
+        if outcome.sending.first.row["ticket"] == first:
             raise ZeroDivisionError
         write(connection, outcome)
 

@@ -135,6 +135,7 @@ def test_callback_is_written_down_whole() -> None:
                 "escalated_to": None,
                 "occurred_at": "2026-11-23T03:05:00+00:00",
             },
+            sequence=7,
         )
     ]
 

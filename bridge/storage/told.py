@@ -1,0 +1,165 @@
+"""What was told and what was not: lists for people, and sending once more because somebody said so."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bridge.storage.database import Database
+from bridge.storage.deliveries import announce
+from bridge.storage.tables import deliveries, delivery_attempts, replays
+
+#: Pressed twice, a replay sends nothing twice: what was replayed so short a time ago is left out.
+REPLAYED_LATELY = timedelta(minutes=10)
+_ENDED = ("delivered", "given_up", "suppressed")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which deliveries; empty means any. `since` and `until` are aware instants, of when they were first due.
+
+    `fault` is away, refused or ours; `unheard` leaves out what another channel took over.
+    """
+
+    report_id: str = ""
+    state: str = ""
+    purpose: str = ""
+    recipient: str = ""
+    channel: str = ""
+    fault: str = ""
+    unheard: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+    delivery_ids: Collection[str] | None = None
+
+    def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
+        """Return what a row must be."""
+        for name in ("report_id", "state", "purpose", "recipient", "channel", "fault"):
+            if value := getattr(self, name):
+                yield deliveries.c[name] == value
+        if self.unheard:
+            yield sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None))
+        if self.since:
+            yield deliveries.c.created_at >= self.since
+        if self.until:
+            yield deliveries.c.created_at < self.until
+        if self.delivery_ids is not None:
+            yield deliveries.c.delivery_id.in_(self.delivery_ids)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what was asked for, as the list of replays keeps it."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in vars(self).items()
+            if value and name != "delivery_ids"
+        }
+
+
+def listed(connection: Connection, wanted: Wanted = Wanted(), *, most: int = 200) -> list[dict[str, Any]]:  # noqa: B008 - frozen
+    """Return deliveries, newest first."""
+    statement = sa.select(deliveries).where(*wanted.conditions())
+    ordered = statement.order_by(deliveries.c.created_at.desc(), deliveries.c.sequence.desc(), deliveries.c.delivery_id)
+    return [dict(row) for row in connection.execute(ordered.limit(most)).mappings()]
+
+
+def attempts_of(connection: Connection, delivery_ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the attempts of deliveries, by delivery, in order."""
+    found: dict[str, list[dict[str, Any]]] = {delivery_id: [] for delivery_id in delivery_ids}
+    rows = sa.select(delivery_attempts).where(delivery_attempts.c.delivery_id.in_(delivery_ids))
+    for row in connection.execute(rows.order_by(delivery_attempts.c.number)).mappings():
+        found[row["delivery_id"]].append(dict(row))
+    return found
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What waits and what failed, in rows; ages in seconds."""
+
+    waiting: Mapping[str, int]  # by state: pending, sending, failed
+    oldest_s: float
+    held: Mapping[str, int]
+    unheard: int
+    unheard_by_fault: Mapping[str, int]
+
+
+def counts(connection: Connection, now: datetime) -> Counts:
+    """Return the figures of this moment; every one reads a partial index."""
+    open_ones = deliveries.c.finished_at.is_(None)
+    oldest = connection.execute(sa.select(sa.func.min(deliveries.c.created_at)).where(open_ones)).scalar()
+    unheard = sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None))
+    by_fault = _by(connection, deliveries.c.fault, unheard)
+    return Counts(
+        waiting=_by(connection, deliveries.c.state, open_ones),
+        oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
+        held=_by(connection, deliveries.c.held, open_ones, deliveries.c.held.is_not(None)),
+        unheard=sum(by_fault.values()),
+        unheard_by_fault=by_fault,
+    )
+
+
+def _by(connection: Connection, column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> dict[str, int]:
+    rows = connection.execute(sa.select(column, sa.func.count()).where(*conditions).group_by(column))
+    return {str(name): count for name, count in rows}
+
+
+def once_more(
+    database: Database,
+    connection: Connection,
+    wanted: Wanted,
+    *,
+    now: datetime,
+    most: int,
+    again: bool = False,
+    after: str = "",
+) -> list[str]:
+    """Let deliveries leave once more, whatever became of them; returns the ids, at most `most`, those behind `after`.
+
+    Same id, fresh timestamp, marked as a replay; what failed and waits is tried at once. What is being sent, and
+    what was replayed in the last ten minutes (unless `again`), stays as it is.
+    """
+    statement = sa.select(deliveries).where(*wanted.conditions(), deliveries.c.state != "sending")
+    if not again:
+        lately = deliveries.c.replayed_at > now - REPLAYED_LATELY
+        statement = statement.where(sa.or_(deliveries.c.replayed_at.is_(None), ~lately))
+    statement = statement.where(deliveries.c.delivery_id > after).order_by(deliveries.c.delivery_id).limit(most)
+    rows = connection.execute(database.for_update(statement)).mappings().all()
+    for row in rows:
+        _begin_again(connection, row, now)
+    announce(database, connection, rows, at=now)
+    return [row["delivery_id"] for row in rows]
+
+
+def _begin_again(connection: Connection, row: sa.RowMapping, now: datetime) -> None:
+    ended = row["state"] in _ENDED
+    connection.execute(
+        sa.update(deliveries)
+        .where(deliveries.c.delivery_id == row["delivery_id"])
+        .values(
+            state="pending",
+            finished_at=None,
+            next_attempt_at=now,
+            held=None,
+            fault=None,
+            digest_id=None,
+            tries_before=row["attempts"],
+            replays=row["replays"] + ended,
+            replayed_at=now,
+        )
+    )
+
+
+def note_replay(
+    connection: Connection, wanted: Wanted, count: int, *, reason: str, actor: str, now: datetime
+) -> None:
+    """Write down who sent what once more, and why."""
+    row = {"wanted": wanted.as_json(), "deliveries": count, "reason": reason, "actor": actor, "at": now}
+    connection.execute(sa.insert(replays), [row])
+
+
+def replays_listed(connection: Connection, *, most: int = 50) -> list[dict[str, Any]]:
+    """Return who sent what once more, newest first."""
+    newest = sa.select(replays).order_by(replays.c.id.desc()).limit(most)
+    return [dict(row) for row in connection.execute(newest).mappings()]

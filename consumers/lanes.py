@@ -1,0 +1,175 @@
+"""One slow address holds up nobody else: deliveries go through lanes, a few for each destination, side by side.
+
+A lane is a thread with a step of its own, made when there is something for it. `handle` returns when all lanes have done
+their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later,
+and goes on in its lane meanwhile. So a message is never forgotten by a crash, and never waits behind a stranger.
+"""
+
+import queue
+import threading
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, wait
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from bridge.reports.channels import EMAIL, name_of
+from bridge.storage import deliveries
+from bridge.storage.database import Database
+from consumers.telling import LEASE_S
+
+log = structlog.get_logger()
+
+#: Lanes side by side to one destination, as long as it is quick.
+WIDTH = 4
+#: Seconds the queue's messages wait for a slow lane.
+PATIENCE_S = 2.0
+#: A lane with nothing to do for so many seconds ends, and closes its connections.
+IDLE_S = 60.0
+#: A lane that has so many messages before it gets no more; they come again by themselves.
+MOST_WAITING = 100
+
+Message = dict[str, Any]
+
+
+class _Step(Protocol):
+    def handle(self, messages: Sequence[Message]) -> None:
+        """Do the step's work for these messages."""
+
+
+class _Lane:
+    """A thread that works off what it is given, in order."""
+
+    def __init__(self, name: str, make: Callable[[], _Step]) -> None:
+        self._make = make
+        self._work: queue.Queue[tuple[Sequence[Message], Future[None]]] = queue.Queue()
+        self.waiting = 0
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._lock = threading.Lock()
+        self._ended = False
+        self._thread.start()
+
+    def put(self, messages: Sequence[Message]) -> Future[None] | None:
+        """Give it work; None when it has ended."""
+        with self._lock:
+            if self._ended:
+                return None
+            done: Future[None] = Future()
+            self.waiting += len(messages)
+            self._work.put((messages, done))
+        return done
+
+    def _run(self) -> None:
+        step = self._make()
+        while True:
+            try:
+                messages, done = self._work.get(timeout=IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    self._ended = self._work.empty()
+                if self._ended:
+                    return
+                continue
+            self._handle(step, messages, done)
+
+    def _handle(self, step: _Step, messages: Sequence[Message], done: "Future[None]") -> None:
+        try:
+            step.handle(messages)
+        except Exception as error:
+            # Whoever still waits raises it; if nobody does, the messages come again by themselves.
+            log.warning("lane_failed", lane=self._thread.name, error=f"{type(error).__name__}: {error}"[:300])
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+        finally:
+            with self._lock:
+                self.waiting -= len(messages)
+
+
+class Lanes:
+    """A step that shares its messages out to lanes; several workers may feed it.
+
+    Args:
+        make: Makes a lane's own step, with connections of its own.
+        key_of: (recipient, channel, report_id) -> what must stay in one lane: the destination first.
+    """
+
+    most = 80
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        make: Callable[[], _Step],
+        key_of: Callable[[Any], tuple[str, Hashable]],
+    ) -> None:
+        self._database, self._name, self._make, self._key_of = database, name, make, key_of
+        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._lock = threading.Lock()
+
+    def handle(self, messages: Sequence[Message]) -> None:
+        """Let every message's lane handle it; returns when all are done or durably put off.
+
+        Raises:
+            Exception: what a lane's step raised: none of the messages may be acknowledged then.
+        """
+        futures, put_off = {}, []
+        for lane, share in self._shared_out(messages).items():
+            done = self._put(lane, share)
+            if done is None:
+                put_off += share
+            else:
+                futures[done] = share
+        finished, _ = wait(futures, timeout=PATIENCE_S)
+        for done, share in futures.items():
+            if done not in finished:
+                put_off += share
+        if put_off:
+            self._put_off(put_off)
+        for done in finished:
+            done.result()
+
+    def _shared_out(self, messages: Sequence[Message]) -> dict[tuple[str, int], list[Message]]:
+        ids = {str(message["data"]["delivery_id"]): message for message in messages}
+        with self._database.read() as connection:
+            rows = deliveries.recipients(connection, list(ids))
+        shares: dict[tuple[str, int], list[Message]] = defaultdict(list)
+        for row in rows:
+            destination, together = self._key_of(row)
+            number = zlib.crc32(repr(together).encode()) % WIDTH
+            shares[destination, number].append(ids[row.delivery_id])
+        return shares
+
+    def _put(self, lane: tuple[str, int], messages: Sequence[Message]) -> "Future[None] | None":
+        with self._lock:
+            there = self._lanes.get(lane)
+            if there is not None and there.waiting >= MOST_WAITING:
+                return None
+            done = there.put(messages) if there else None
+            if done is None:
+                self._lanes[lane] = there = _Lane(f"{self._name}-{lane[0]}-{lane[1]}", self._make)
+                done = there.put(messages)
+        return done
+
+    def _put_off(self, messages: Sequence[Message]) -> None:
+        """Let the messages come again: by then the lane has done them, or is still at it, or has died with us."""
+        ids = [str(message["data"]["delivery_id"]) for message in messages]
+        with self._database.write() as connection:
+            at = self._database.now(connection) + timedelta(seconds=LEASE_S)
+            deliveries.announce_open(self._database, connection, ids, at=at)
+        log.info("put_off", step=self._name, deliveries=len(ids))
+
+
+def by_person(row: Any) -> tuple[str, Hashable]:
+    """Return the lane of a notice: what one person is told stays in one, so that it can be gathered."""
+    # Decisions know nothing of channels: before its first attempt a notice goes by the person's first.
+    fresh = row.attempts == 0 and row.channel == EMAIL and row.channels
+    return name_of(row.channels[0]) if fresh else row.channel, row.recipient
+
+
+def by_report(row: Any) -> tuple[str, Hashable]:
+    """Return the lane of a callback: what is said about one report stays in one."""
+    return row.recipient, row.report_id
