@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bridge.delivery.email import FileMailer, SmtpMailer
+from bridge.delivery.email import FileMailer
+from bridge.delivery.smtp import SmtpMailer
 from bridge.delivery.webhook import CityWebhook
 from bridge.links import Links
 from bridge.reports.clocks import Kind
