@@ -24,6 +24,7 @@ from config.settings import Settings, read_settings
 if TYPE_CHECKING:
     from bridge.casework import Casework
     from bridge.delivery.email import Mailer
+    from bridge.delivery.notices import Texts
     from bridge.delivery.webhook import CityEndpoint
     from bridge.rules import Rules
     from bridge.storage.database import Database
@@ -38,15 +39,15 @@ class Service:
         self.configuration = configuration
 
     @classmethod
-    def from_environment(cls, variables: Mapping[str, str] | None = None) -> Service:
-        """Read settings and files.
+    def from_environment(cls, variables: Mapping[str, str] | None = None, *, with_texts: bool = True) -> Service:
+        """Read settings and files; a receiver needs no texts.
 
         Raises:
             BadSettings: with every fault of the environment or the files.
         """
         found = os.environ if variables is None else variables
         settings = read_settings(found)
-        return cls(settings, read_configuration(settings, found))
+        return cls(settings, read_configuration(settings, found, with_texts=with_texts))
 
     @cached_property
     def database(self) -> Database:
@@ -93,6 +94,13 @@ class Service:
     def links(self) -> Links:
         """Addresses for mail and callbacks."""
         return Links(self.settings.secret_key, self.settings.public_url)
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What notices say."""
+        from config.wording import read_texts
+
+        return self.configuration.texts or read_texts(self.settings.config_dir)
 
     @cached_property
     def arrivals(self) -> Arrivals:

@@ -8,24 +8,28 @@ from datetime import datetime
 
 from bridge.delivery.email import Mailer, compose
 from bridge.delivery.errors import NotDelivered
-from bridge.delivery.notices import render
+from bridge.delivery.notices import Texts
 from bridge.links import Links
 from bridge.reports.people import Person
 from bridge.rules import Rules
 from bridge.storage import people
 from bridge.storage.database import Connection, Database
+from config.wording import shipped
 from consumers.telling import Attempt, Telling
 
 
 class NotifyOffice(Telling):
     """Send notices by e-mail; who has no address finds them on the desk, where every report lies anyway."""
 
-    def __init__(self, database: Database, rules: Rules, mailer: Mailer, links: Links, sender: str) -> None:
+    def __init__(
+        self, database: Database, rules: Rules, mailer: Mailer, links: Links, sender: str, texts: Texts | None = None
+    ) -> None:
         super().__init__(database)
         self._rules = rules
         self._mailer = mailer
         self._links = links
         self._sender = sender
+        self._texts = texts or shipped()
         self._people: dict[str, Person] = {}
 
     def send(self, attempt: Attempt) -> str:
@@ -35,7 +39,8 @@ class NotifyOffice(Telling):
             raise NotDelivered(f"{attempt.row['recipient']} is no longer here", permanent=True)
         if not person.email:
             return "desk"
-        notice = render(attempt.report, person, attempt.row, self._links, remaining_s=self._remaining_s(attempt))
+        remaining_s = self._remaining_s(attempt)
+        notice = self._texts.notice(attempt.report, person, attempt.row, self._links, remaining_s=remaining_s)
         self._mailer.send(
             compose(
                 sender=self._sender,
@@ -46,6 +51,8 @@ class NotifyOffice(Telling):
                 html=notice.html,
                 delivery_id=attempt.row["delivery_id"],
                 ticket=attempt.row["ticket"],
+                language=notice.language,
+                unsubscribe_url=notice.unsubscribe_url,
             )
         )
         return "email"
