@@ -51,3 +51,11 @@ class Links:
     def to_track(self, ticket: str) -> str:
         """Return the citizen's page."""
         return f"{self.public_url}/track/{ticket}"
+
+    def to_inbox(self) -> str:
+        """Return the address of the desk's first page, where a person's own reports lie."""
+        return f"{self.public_url}/desk/"
+
+    def to_settings(self) -> str:
+        """Return the address where a person chooses which mail to get."""
+        return f"{self.public_url}/desk/me"

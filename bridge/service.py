@@ -42,15 +42,15 @@ class Service:
         self.configuration = configuration
 
     @classmethod
-    def from_environment(cls, variables: Mapping[str, str] | None = None) -> Service:
-        """Read settings and files.
+    def from_environment(cls, variables: Mapping[str, str] | None = None, *, with_texts: bool = True) -> Service:
+        """Read settings and files; a receiver needs no texts.
 
         Raises:
             BadSettings: with every fault of the environment or the files.
         """
         found = os.environ if variables is None else variables
         settings = read_settings(found)
-        return cls(settings, read_configuration(settings, found))
+        return cls(settings, read_configuration(settings, found, with_texts=with_texts))
 
     @cached_property
     def database(self) -> Database:
@@ -99,6 +99,13 @@ class Service:
         return Links(self.settings.secret_key, self.settings.public_url)
 
     @cached_property
+    def texts(self) -> Texts:
+        """What notices say."""
+        from config.wording import read_texts
+
+        return self.configuration.texts or read_texts(self.settings.config_dir)
+
+    @cached_property
     def arrivals(self) -> Arrivals:
         """How webhooks travel, are kept and read."""
         payloads = {source.name: source.payload for source in self.configuration.sources.values()}
@@ -139,13 +146,6 @@ class Service:
         return {
             one.recipient: _city(source, one) for source in self.configuration.sources.values() for one in source.callbacks
         }
-
-    @cached_property
-    def texts(self) -> Texts:
-        """What notices say."""
-        from bridge.delivery.notices import Texts
-
-        return Texts()
 
     @property
     def ways(self) -> Ways:

@@ -1,5 +1,7 @@
 """The files people edit, read and checked as a whole: every fault at once, each with file, place and remedy."""
 
+from __future__ import annotations
+
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema, ValidationError
 
@@ -27,6 +29,9 @@ from config.channels import FILE as CHANNELS_FILE
 from config.channels import Channels, read_channels
 from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema, SourceSchema
 from config.settings import BadSettings, Environment, Settings
+
+if TYPE_CHECKING:
+    from bridge.delivery.notices import Texts
 
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,13 +72,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Configuration:
-    """All files together. `warnings` are faults that stop nobody from starting; `keyless` sources have no key."""
+    """All files together. `warnings` are faults that stop nobody from starting; `keyless` sources have no key.
+
+    `texts` is None where nobody is told anything, and they were not read.
+    """
 
     sources: Mapping[str, Source]
     rulebook: Rulebook
     warnings: tuple[str, ...] = ()
     keyless: tuple[str, ...] = ()
     channels: Channels = field(default_factory=Channels)
+    texts: Texts | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -135,8 +144,8 @@ class _Reading:
             return None
 
 
-def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Configuration:
-    """Read and check every file of the configuration folder.
+def read_configuration(settings: Settings, variables: Mapping[str, str], *, with_texts: bool = True) -> Configuration:
+    """Read and check every file of the configuration folder; the texts of notices only if they will be needed.
 
     Raises:
         BadSettings: with every fault of every file.
@@ -151,6 +160,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
     rules = _rules(reading)
     channels = _channels(reading, env)
     _check_spans(reading, policies, calendars)
+    texts = _texts(reading) if with_texts else None
     faults = reading.faults + env.faults
     if faults:
         raise BadSettings(faults)
@@ -158,7 +168,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str]) -> Conf
     rulebook = Rulebook(tuple(rules), offices, calendars, policies, told_back)
     made = {path.stem for path in settings.made_keys.glob("*.json")}
     keyless = [name for name, source in sources.items() if not source.keys and name not in made]
-    return Configuration(sources, rulebook, tuple(warnings), tuple(keyless), channels)
+    return Configuration(sources, rulebook, tuple(warnings), tuple(keyless), channels, texts)
 
 
 def _channels(reading: _Reading, env: Environment) -> Channels:
@@ -172,6 +182,17 @@ def _channels(reading: _Reading, env: Environment) -> Channels:
         if not re.fullmatch(NAME, name)
     ]
     return read_channels(content, partial(reading.checked, CHANNELS_FILE), env, reading.faults)
+
+
+def _texts(reading: _Reading) -> Texts | None:
+    # Here and not above: a receiver tells nobody anything, and shall not load what writes it.
+    from config.wording import read_texts
+
+    try:
+        return read_texts(reading.folder)
+    except BadSettings as error:
+        reading.faults += error.faults
+        return None
 
 
 def _sources(reading: _Reading, env: Environment, warnings: list[str]) -> dict[str, Source]:

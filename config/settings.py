@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from bridge.delivery.smtp_server import BadSmtpUrl, read_smtp_url
 from bridge.vault import BadDataKey, data_key
 
 HERE = Path(__file__).parent
@@ -238,7 +239,7 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
         secret_key=env.key("BRIDGE_SECRET_KEY", (lambda: _kept_key(data_dir, "secret-key")) if embedded else None),
         ticket_key=env.key("BRIDGE_TICKET_KEY", (lambda: _kept_key(data_dir, "ticket-key")) if embedded else None),
         data_keys=_data_keys(env),
-        smtp_url=env.url("BRIDGE_SMTP_URL", "", ("smtp", "smtps")),
+        smtp_url=_smtp_url(env),
         mail_from=env.text("BRIDGE_MAIL_FROM", "jembatan@localhost"),
         log=env.choice("BRIDGE_LOG", "text", ("text", "json")),
         heartbeat_url=env.url("BRIDGE_HEARTBEAT_URL", "", ("http", "https")),
@@ -263,6 +264,17 @@ def _data_keys(env: Environment) -> tuple[str, ...]:
         except BadDataKey as error:
             env.faults.append(f"BRIDGE_DATA_KEY: key {number} is {error}")
     return keys
+
+
+def _smtp_url(env: Environment) -> str:
+    told = len(env.faults)
+    url = env.url("BRIDGE_SMTP_URL", "", ("smtp", "smtps"))
+    if url and len(env.faults) == told:
+        try:
+            read_smtp_url(url)
+        except BadSmtpUrl as error:
+            env.faults.append(f"BRIDGE_SMTP_URL: {error}")
+    return url
 
 
 def _one_vhost(url: str) -> str:

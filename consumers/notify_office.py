@@ -11,7 +11,8 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from bridge.delivery.errors import Fault, NotDelivered, Taken
-from bridge.delivery.notices import Item, Texts
+from bridge.delivery.facts import Item
+from bridge.delivery.notices import Notice, Texts
 from bridge.delivery.outlets import Envelope, Outlet
 from bridge.links import AckLink, Links
 from bridge.reports.channels import DESK, Channel, Ways, address_on
@@ -167,37 +168,38 @@ class NotifyOffice(Telling):
         return self._outlets[sending.channel].send(self._envelope(sending, person))
 
     def _envelope(self, sending: Sending, person: Person) -> Envelope:
-        items = [Item(one.report, one.row, self._remaining_s(one)) for one in sending.attempts]
-        row = sending.first.row
-        together = sending.digest_id is not None
-        if together:
-            notice = self._texts.digest(person, items, why=_why(sending), links=self._links)
-        else:
-            remaining_s = items[0].remaining_s
-            notice = self._texts.notice(
-                items[0].report, person, row, self._links, remaining_s=remaining_s, standing_in_for=self._absent(row)
-            )
+        items = [self._item(attempt) for attempt in sending.attempts]
+        row, together = sending.first.row, sending.digest_id is not None
+        told = [self._data(item, person) for item in items]
         return Envelope(
             message_id=sending.message_id,
             person=person,
             address=address_on(person, sending.channel),
-            notice=notice,
+            notice=self._written(items, person, _why(sending) if together else ""),
             event="digest" if together else row["event"],
             ticket="" if together else row["ticket"],
             replays=row["replays"],
-            unsubscribe_url=self._links.to_settings() if row["event"] in MAY_TURN_OFF else None,
-            data={"notices": [self._data(item, person) for item in items]} if together else self._data(items[0], person),
+            data={"notices": told} if together else told[0],
         )
 
-    def _absent(self, row: Mapping[str, Any]) -> str | None:
-        """Return the name of whom the person stands in for."""
-        meant_for = row["payload"].get("for")
-        absent = self._people.get(meant_for) if meant_for else None
-        return absent.name if absent else meant_for
+    def _written(self, items: Sequence[Item], person: Person, why: str) -> Notice:
+        if why:
+            return self._texts.digest(person, items, why=why, links=self._links)
+        (item,) = items
+        return self._texts.notice(
+            item.report, person, item.delivery_row, self._links, remaining_s=item.remaining_s
+        )
+
+    def _item(self, attempt: Attempt) -> Item:
+        """Return what is told, with the name of whom the person stands in for."""
+        row, meant_for = attempt.row, attempt.row["payload"].get("for")
+        absent = self._people.get(meant_for)
+        named = {"standing_in_for": absent.name if absent else meant_for} if meant_for else {}
+        return Item(attempt.report, row | {"payload": row["payload"] | named}, self._remaining_s(attempt))
 
     def _data(self, item: Item, person: Person) -> dict[str, Any]:
         """Return what a program is told: no personal data of the citizen."""
-        report, row = item.report, item.row
+        report, row = item.report, item.delivery_row
         link = AckLink(report.report_id, row["cycle"], person.person_id)
         return {
             "ticket": report.ticket,

@@ -246,15 +246,18 @@ def _check_clocks(service: Service) -> list[str]:
 
 
 def _check_mail(service: Service) -> list[str]:
-    from bridge.delivery.email import SmtpMailer
     from bridge.delivery.errors import NotDelivered
+    from bridge.delivery.smtp import SmtpMailer
 
     if not service.settings.smtp_url:
         return []
+    mailer = SmtpMailer(service.settings.smtp_url)
     try:
-        SmtpMailer(service.settings.smtp_url).greet()
+        mailer.greet()
     except NotDelivered as error:
         return [f"{error}; check BRIDGE_SMTP_URL"]
+    finally:
+        mailer.close()
     return []
 
 

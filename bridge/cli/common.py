@@ -25,14 +25,16 @@ in_language = click.option("--lang", type=click.Choice(LANGUAGES), default="en",
 as_json = click.option("--json", "as_json", is_flag=True, help="An array of objects with stable keys.")
 
 
-def open_service(*, need_rules: bool = False, quiet: bool = True) -> Service:
+def open_service(*, need_rules: bool = False, quiet: bool = True, with_texts: bool = True) -> Service:
     """Return the service of this environment; `quiet` keeps the log of what goes well out of a command's output.
+
+    Without `with_texts` nothing is read of what notices say.
 
     Raises:
         BadSettings: the environment or a file cannot be used.
         NotMigrated: the database has not the schema this version needs (with `need_rules`).
     """
-    service = Service.from_environment()
+    service = Service.from_environment(with_texts=with_texts)
     logs.configure(service.settings.log, least=logging.WARNING if quiet else logging.INFO)
     if need_rules:
         from bridge.storage.migrate import check

@@ -48,7 +48,7 @@ def receive() -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
 
-    service = open_service(quiet=False)
+    service = open_service(quiet=False, with_texts=False)
     _warn(service)
     settings = service.settings
     click.echo(f"Receiving on http://{settings.listen_host}:{settings.listen_port}/webhooks/<source>")

@@ -27,7 +27,6 @@ class Envelope:
     event: str
     ticket: str = ""
     replays: int = 0
-    unsubscribe_url: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -60,8 +59,10 @@ class ByMail:
             html=notice.html,
             delivery_id=envelope.message_id,
             ticket=envelope.ticket,
+            language=notice.language,
+            unsubscribe_url=notice.unsubscribe_url,
         )
-        return self._mailer.send(message) or Taken()
+        return self._mailer.send(message)
 
 
 class ByWebhook:

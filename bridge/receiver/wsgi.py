@@ -7,7 +7,7 @@ from bridge.app import create_app
 from bridge.broker.topology import declare_patiently
 from bridge.service import Service
 
-_service = Service.from_environment()
+_service = Service.from_environment(with_texts=False)
 logs.configure(_service.settings.log)
 # Queues must be there before the first report: one declared a moment before a crash may lose what it confirmed.
 threading.Thread(target=declare_patiently, args=(_service.settings.broker_url,), name="declare", daemon=True).start()

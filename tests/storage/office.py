@@ -15,7 +15,6 @@ from bridge.arrivals import Arrivals
 from bridge.broker.messages import grouped
 from bridge.casework import Casework
 from bridge.contacts import opened
-from bridge.delivery.notices import Texts
 from bridge.delivery.outlets import ByMail, Outlet
 from bridge.links import Links
 from bridge.reports.channels import Ways
@@ -32,6 +31,7 @@ from bridge.storage.tables import Utc, deliveries, destinations, metadata, oblig
 from config.calendars import version_of
 from config.files import read_configuration
 from config.settings import read_settings
+from config.wording import shipped
 from consumers.notify_office import NotifyOffice
 from consumers.take_in import TakeIn
 from consumers.watch_clocks import WatchClocks
@@ -137,7 +137,7 @@ LINKS = Links(b"s" * 32, "https://jembatan.example")
 def by_mail(office: "Office", mailer: Any, ways: Ways = Ways(), **others: Outlet) -> NotifyOffice:  # noqa: B008 - frozen
     """Return the step that tells the office: by this mailer, and by other channels if there are any."""
     outlets: dict[str, Outlet] = {"email": ByMail(mailer, "jembatan@bpsk.example"), **others}
-    return NotifyOffice(office.database, office.rules, outlets, Texts(), LINKS, ways)
+    return NotifyOffice(office.database, office.rules, outlets, shipped(), LINKS, ways)
 
 
 class Office:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bridge.delivery.email import FileMailer, SmtpMailer
+from bridge.delivery.email import FileMailer
 from bridge.delivery.errors import Taken
+from bridge.delivery.smtp import SmtpMailer
 from bridge.delivery.webhook import CityWebhook
 from bridge.reports.channels import RETRY_AFTER_S
 from bridge.reports.clocks import Kind
