@@ -24,6 +24,7 @@ from config.settings import Settings, read_settings
 if TYPE_CHECKING:
     from bridge.casework import Casework
     from bridge.delivery.email import Mailer
+    from bridge.delivery.guarded import Guard
     from bridge.delivery.webhook import CityEndpoint
     from bridge.rules import Rules
     from bridge.storage.database import Database
@@ -132,7 +133,15 @@ class Service:
 
     def new_cities(self) -> dict[str, CityEndpoint]:
         """Return the callback addresses, by source; one set per thread."""
-        return {source.name: _city(source) for source in self.configuration.sources.values() if source.callback_url}
+        sources = self.configuration.sources.values()
+        return {source.name: _city(source, self.guard) for source in sources if source.callback_url}
+
+    @cached_property
+    def guard(self) -> Guard:
+        """What is asked before anything is sent to the outside."""
+        from bridge.delivery.guarded import Guard
+
+        return Guard(self.settings.outgoing_allow)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -141,10 +150,10 @@ class Service:
                 self.__dict__[name].close()
 
 
-def _city(source: Source) -> CityEndpoint:
+def _city(source: Source, guard: Guard) -> CityEndpoint:
     from bridge.delivery.open311 import CityUpdates
     from bridge.delivery.webhook import CityWebhook
 
     if source.scheme == "open311":
-        return CityUpdates(source.callback_url, source.callback_secret)
-    return CityWebhook(source.callback_url, sending_key(source.callback_secret))
+        return CityUpdates(source.callback_url, source.callback_secret, guard)
+    return CityWebhook(source.callback_url, [sending_key(key) for key in source.callback_secret.split()], guard)
