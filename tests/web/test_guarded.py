@@ -328,8 +328,9 @@ def test_connection_is_used_again_while_both_sides_keep_it(authority: Authority,
         says(OK.replace(b"200 OK\r\n", b"200 OK\r\nConnection: close\r\n")),
         drips(OK, b"HTTP/1.1 500 Unasked\r\nContent-Length: 0\r\n\r\n"),
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 199999\r\n\r\n" + b"x" * 199_999),
+        says_once(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", then_hangs=True),
     ],
-    ids=["hangs up silently", "says close", "sends more than was asked for", "says more than is read"],
+    ids=["hangs up silently", "says close", "sends more than was asked for", "says more than is read", "hangs halfway"],
 )
 def test_connection_that_cannot_be_used_again_is_replaced(talk: Talk) -> None:
     with serving(talk) as server:
