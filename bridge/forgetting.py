@@ -11,8 +11,8 @@ from bridge.reports.forgetting import forget as decide
 from bridge.reports.moves import Actor
 from bridge.reports.report import Report
 from bridge.reports.setting_aside import Why
+from bridge.storage import attachments, reports
 from bridge.storage import forget as stored
-from bridge.storage import reports
 from bridge.storage.changes import write
 from bridge.storage.database import Connection, Database
 from bridge.strict_json import NotJson, loads
@@ -54,6 +54,7 @@ def forget(
         emptied = stored.empty_webhooks(connection, report_id)
         stored.drop_sentences(connection, report_id)
         stored.drop_likenesses(connection, report_id)
+        attachments.drop(connection, report_id)
         alone, shared = _aside(connection, vault, report)
         if alone:
             stored.empty_aside(connection, alone, actor=actor.name, reason=reason, at=now)

@@ -9,6 +9,7 @@ from bridge.vault import Unreadable, Vault
 
 #: What `looks.what` says.
 CONTACT = "contact"
+ATTACHMENT = "attachment"
 
 
 def needs_contact(person: Person, report: Report) -> bool:
@@ -24,9 +25,14 @@ def revealed(database: Database, vault: Vault, report: Report, actor: str) -> di
     """
     contact = {name: str(value) for name, value in opened(vault, report.reporter).items()}
     if contact:
-        with database.write() as connection:
-            looks.note(connection, report.report_id, actor, CONTACT, at=database.now(connection))
+        noted(database, report, actor, CONTACT)
     return contact
+
+
+def noted(database: Database, report: Report, actor: str, what: str) -> None:
+    """Write down that somebody is about to look; nothing may be shown if this fails."""
+    with database.write() as connection:
+        looks.note(connection, report.report_id, actor, what, at=database.now(connection))
 
 
 def veiled(vault: Vault, report: Report) -> dict[str, str]:

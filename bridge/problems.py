@@ -64,12 +64,16 @@ def domain_errors() -> dict[type[Exception], tuple[int, str]]:
     }
 
 
-def problem(status: int, title: str, detail: str) -> Response:
-    """Return an answer in the form the caller reads: JSON for programs, HTML for people."""
+def problem(status: int, title: str, detail: str, *, indonesian: tuple[str, str] | None = None) -> Response:
+    """Return an answer in the form the caller reads: JSON for programs, HTML for people.
+
+    Args:
+        indonesian: Title and detail, where this problem has words of its own; else what the status says.
+    """
     headers = {"Retry-After": "5"} if status == 503 else {}
     if _for_people():
-        indonesian = _INDONESIAN.get(status, (title, detail))
-        page = render_template("problem.html", status=status, english=(title, detail), indonesian=indonesian)
+        said = indonesian or _INDONESIAN.get(status, (title, detail))
+        page = render_template("problem.html", status=status, english=(title, detail), indonesian=said)
         return Response(page, status, headers, mimetype="text/html")
     body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
     return Response(body + "\n", status, headers, content_type="application/problem+json")

@@ -24,6 +24,7 @@ from config.settings import Settings, read_settings
 if TYPE_CHECKING:
     from bridge.casework import Casework
     from bridge.delivery.email import Mailer
+    from bridge.delivery.guarded import Guard
     from bridge.delivery.notices import Texts
     from bridge.delivery.outlets import Outlet
     from bridge.delivery.webhook import CityEndpoint
@@ -144,7 +145,9 @@ class Service:
     def new_cities(self) -> dict[str, CityEndpoint]:
         """Return the callback addresses, by source; one set per thread."""
         return {
-            one.recipient: _city(source, one) for source in self.configuration.sources.values() for one in source.callbacks
+            one.recipient: _city(source, one, self.guard)
+            for source in self.configuration.sources.values()
+            for one in source.callbacks
         }
 
     @property
@@ -163,10 +166,17 @@ class Service:
         if source.kind == "email":
             return ByMail(self.new_mailer(), self.settings.mail_from)
         if source.kind == "webhook":
-            return ByWebhook(CityWebhook(source.url, [sending_key(key) for key in source.keys]))
+            return ByWebhook(CityWebhook(source.url, [sending_key(key) for key in source.keys], self.guard))
         from bridge.delivery.by_apprise import ByApprise
 
         return ByApprise(source.name, source.url)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """What is asked before anything is sent to the outside."""
+        from bridge.delivery.guarded import Guard
+
+        return Guard(self.settings.outgoing_allow)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -175,10 +185,10 @@ class Service:
                 self.__dict__[name].close()
 
 
-def _city(source: Source, callback: Callback) -> CityEndpoint:
+def _city(source: Source, callback: Callback, guard: Guard) -> CityEndpoint:
     from bridge.delivery.open311 import CityUpdates
     from bridge.delivery.webhook import CityWebhook
 
     if source.scheme == "open311":
-        return CityUpdates(callback.url, callback.secret)
-    return CityWebhook(callback.url, [sending_key(key) for key in callback.secret.split()])
+        return CityUpdates(callback.url, callback.secret, guard)
+    return CityWebhook(callback.url, [sending_key(key) for key in callback.secret.split()], guard)

@@ -65,6 +65,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "same_category": ("kategori yang sama", "the same category"),
     # what somebody looked at
     "contact": ("kontak pelapor", "the reporter's contact"),
+    "attachment": ("lampiran pelapor", "what the reporter attached"),
     # states of a delivery
     "pending": ("menunggu dikirim", "pending"),
     "sending": ("sedang dikirim", "sending"),

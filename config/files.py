@@ -55,7 +55,7 @@ class Source:
     secret_names: str
     keys: tuple[str, ...] = field(repr=False)
     callback_url: str = ""
-    callback_secret: str = field(default="", repr=False)
+    callback_secret: str = field(default="", repr=False)  # Standard Webhooks: keys separated by spaces, each signs
     header: str = "X-Hub-Signature-256"
     id_header: str = "webhook-id"
     rate: int = 0  # webhooks a second; 0: any
@@ -200,7 +200,7 @@ def _sources(reading: _Reading, env: Environment, warnings: list[str]) -> dict[s
     for name, content in reading.tables("sources.toml", SourceSchema()):
         url = env.url(content["callback_url"], "", ("http", "https")) if content["callback_url"] else ""
         secret = env.text(content["callback_secret"]) if content["callback_secret"] else ""
-        if url and not secret:
+        if url and not secret.strip():
             reading.faults.append(
                 f"sources.toml: {name}.callback_secret: {content['callback_url']} is set, so "
                 f"{content['callback_secret'] or 'a variable named here'} must hold the key callbacks are signed with"
@@ -264,11 +264,16 @@ def _check_keys(
 
 def _check_sending(reading: _Reading, place: str, scheme: str, secret: str) -> None:
     """Check what callbacks are signed with; several keys stand beside each other while they change."""
-    for key in secret.split() if scheme != "open311" else ():
+    if scheme != "open311":
+        reading.faults += [f"{place}: {fault}" for fault in _bad_sending_keys(secret.split())]
+
+
+def _bad_sending_keys(keys: list[str]) -> Iterator[str]:
+    for number, key in enumerate(keys, start=1):
         try:
             sending_key(key)
         except BadKey as error:
-            reading.faults.append(f"{place}: {error}")
+            yield f"key {number}: {error}" if len(keys) > 1 else str(error)
 
 
 def _calendars(reading: _Reading) -> dict[str, WorkingCalendar]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from bridge.delivery.addresses import NOTHING, Allowed, BadAllow, read_allowed
 from bridge.delivery.smtp_server import BadSmtpUrl, read_smtp_url
 from bridge.vault import BadDataKey, data_key
 
@@ -85,6 +86,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_GUARD_MIN", "so many clocks due at once, or fewer, never hold the engine", "500", "clocks"),
     Setting("BRIDGE_SPOOL_FLOOR_MB", "free disk a receiver's spool leaves alone while the broker is away", "500", "MB"),
     Setting("BRIDGE_RECEIVER_WORKERS", "processes of `bridge receive`", "2"),
+    Setting(
+        "BRIDGE_OUTGOING_ALLOW",
+        "addresses inside that may be spoken to all the same; networks and host names separated by spaces",
+        "none",
+        "networks, names",
+    ),
     Setting("BRIDGE_TRUSTED_PROXIES", "how many proxies in front of the pages to believe about addresses", "0"),
 )
 
@@ -124,6 +131,7 @@ class Settings:
     guard_min: int
     spool_floor_mb: int
     receiver_workers: int
+    outgoing_allow: Allowed
     trusted_proxies: int
 
     @property
@@ -249,6 +257,7 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
         guard_min=env.number("BRIDGE_GUARD_MIN", 500, 1, 1_000_000),
         spool_floor_mb=env.number("BRIDGE_SPOOL_FLOOR_MB", 500, 1, 1_000_000),
         receiver_workers=env.number("BRIDGE_RECEIVER_WORKERS", 2, 1, 64),
+        outgoing_allow=_outgoing_allow(env),
         trusted_proxies=env.number("BRIDGE_TRUSTED_PROXIES", 0, 0, 5),
     )
     if env.faults:
@@ -275,6 +284,16 @@ def _smtp_url(env: Environment) -> str:
         except BadSmtpUrl as error:
             env.faults.append(f"BRIDGE_SMTP_URL: {error}")
     return url
+
+
+def _outgoing_allow(env: Environment) -> Allowed:
+    try:
+        return read_allowed(env.text("BRIDGE_OUTGOING_ALLOW"))
+    except BadAllow as error:
+        env.faults.append(
+            f"BRIDGE_OUTGOING_ALLOW: {error}: neither a network, like 10.1.2.0/24, nor an address, nor a host name"
+        )
+        return NOTHING
 
 
 def _one_vhost(url: str) -> str:

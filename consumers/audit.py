@@ -8,6 +8,7 @@ import time
 
 import structlog
 
+from bridge.delivery.guarded import Guard
 from bridge.delivery.heartbeat import NoAnswer, ping
 from bridge.reports.findings import Finding, living, read_findings, since_before
 from bridge.storage import audit, engine
@@ -28,11 +29,12 @@ class Audit:
         database: Database,
         *,
         heartbeat_url: str = "",
+        guard: Guard | None = None,
         every_s: float = 30.0,
         thresholds: Thresholds = audit.DEFAULT,
     ) -> None:
         self._database = database
-        self._heartbeat_url = heartbeat_url
+        self._heartbeat_url, self._guard = heartbeat_url, guard or Guard()
         self._every_s = every_s
         self._thresholds = thresholds
         self._next = time.monotonic() + min(FIRST_AFTER_S, every_s)
@@ -69,7 +71,7 @@ class Audit:
         if not self._heartbeat_url:
             return
         try:
-            ping(self._heartbeat_url)
+            ping(self._heartbeat_url, self._guard)
         except NoAnswer as error:
             log.warning("heartbeat_not_heard", error=str(error))
 

@@ -90,7 +90,7 @@ class ReportBack(Telling):
             raise NotDelivered("this source has no callback address any more", permanent=True, fault=Fault.OURS)
         data = {**row["payload"], "track_url": self._links.to_track(row["ticket"])}
         event = {"type": "report.status_changed", "timestamp": data["occurred_at"], "data": data}
-        return city.send(row["delivery_id"], event, replays=row["replays"]) or Taken()
+        return city.send(row["delivery_id"], event, replays=row["replays"])
 
     def patience(self, sending: Sending) -> Channel:
         """See Telling.patience."""

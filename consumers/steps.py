@@ -46,7 +46,8 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         return [fed(name, lanes) for _ in range(_TELLERS)]
 
     def auditor() -> Audit:
-        return Audit(database, heartbeat_url=settings.heartbeat_url, every_s=settings.audit_every_s)
+        every_s = settings.audit_every_s
+        return Audit(database, heartbeat_url=settings.heartbeat_url, guard=service.guard, every_s=every_s)
 
     def aside() -> SetAside:
         return SetAside(database, service.arrivals.vault)

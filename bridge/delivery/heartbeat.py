@@ -1,30 +1,27 @@
 """The sign of life to a dead-man's switch outside: it raises the alarm when the sign stays away."""
 
-import requests
+from bridge.delivery.errors import NotDelivered
+from bridge.delivery.guarded import Guard, Limits, Outgoing
 
-#: Seconds to connect, and between two bytes of the answer.
-TIMEOUT_S = (5, 5)
+LIMITS = Limits(connect_s=5, silent_s=5, total_s=10, most_bytes=0)
 
 
 class NoAnswer(Exception):
-    """The switch did not say that it heard us. Without its address: whoever knows that can keep it quiet."""
+    """The switch did not say that it heard us. Without its path: whoever knows that can keep it quiet."""
 
 
-def ping(url: str) -> None:
+def ping(url: str, guard: Guard) -> None:
     """Ask for the URL once.
 
     Raises:
         NoAnswer: anything but 2xx; also for a redirect, which is not followed.
     """
-    with requests.Session() as session:
-        # A proxy from the environment could answer in place of the switch.
-        session.trust_env = False
-        try:
-            with session.get(
-                url, headers={"user-agent": "Jembatan"}, timeout=TIMEOUT_S, allow_redirects=False, stream=True
-            ) as answer:
-                status = answer.status_code
-        except requests.RequestException as error:
-            raise NoAnswer(type(error).__name__) from None
+    outgoing = Outgoing(url, guard, LIMITS)
+    try:
+        status = outgoing.get().status
+    except NotDelivered as error:
+        raise NoAnswer(error.detail) from None
+    finally:
+        outgoing.close()
     if not 200 <= status < 300:
         raise NoAnswer(f"HTTP {status}")

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from bridge.delivery.errors import Taken
+from bridge.delivery.guarded import Guard
 from bridge.delivery.webhook import CityEndpoint
 from bridge.open311.dates import update_id, written
 from bridge.open311.shown import risen_to
@@ -18,18 +20,19 @@ from bridge.words import say
 class CityUpdates(CityEndpoint):
     """Posts to one city's servicerequestupdates; what its address holds behind `?` goes along (jurisdiction_id)."""
 
-    def __init__(self, url: str, api_key: str) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, api_key: str, guard: Guard | None = None) -> None:
+        super().__init__(url, guard)
         self._api_key = api_key
 
-    def send(self, delivery_id: str, event: Mapping[str, Any], *, replays: int = 0) -> None:  # noqa: ARG002 - one shape for all cities
+    def send(self, delivery_id: str, event: Mapping[str, Any], *, replays: int = 0) -> Taken:  # noqa: ARG002 - one shape for all cities
         """Post one update; its id is the same on every attempt.
 
         Raises:
             NotDelivered: anything but 2xx, or "already exists" from a receiver that knew it.
         """
         body = urlencode({"api_key": self._api_key, **_update(event["data"])}).encode()
-        self.post(body, {"content-type": "application/x-www-form-urlencoded; charset=utf-8"})
+        headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+        return self.post(body, headers, known=[self._api_key])
 
 
 def _update(data: Mapping[str, Any]) -> dict[str, str]:

@@ -29,7 +29,7 @@ class CityApp:
         source = service.configuration.sources["qlue"]
         self._url = f"http://127.0.0.1:{service.settings.listen_port}/webhooks/qlue"
         self._key = signing_key(source.keys[0])
-        self._callback_key = signing_key(source.callback_secret)
+        self._callback_keys = [signing_key(key) for key in source.callback_secret.split()]
         self._lock = threading.Lock()
         self.complaints: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
@@ -59,7 +59,7 @@ class CityApp:
         Raises:
             NotAuthentic: not signed with our key.
         """
-        verify([self._callback_key], headers, body, now_s=time.time())
+        verify(self._callback_keys, headers, body, now_s=time.time())
         data = StatusChangedSchema().load(json.loads(body))["data"]
         with self._lock:
             kept = self.complaints.get(data["id"])

@@ -25,7 +25,7 @@ from bridge.reports.report import Report
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import BEFORE_REGISTRATION, OUTCOME_WORDS, Move, Outcome, Status, Words, moves_from
 from bridge.service import Service
-from bridge.storage import escalations, looks, people
+from bridge.storage import attachments, escalations, looks, people
 from bridge.storage import reports as stored
 from bridge.storage import told as telling
 from bridge.storage.rows import escalation_of, event_of
@@ -97,6 +97,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         history = stored.history_of(connection, report.report_id)
         fired = escalations.listed(connection, escalations.Wanted(ticket=ticket, warnings=True))
         told = telling.listed(connection, telling.Wanted(report_id=report.report_id))
+        fetched = attachments.of(connection, report.report_id)
         seen = looks.of(connection, report.report_id) if g.person.role in SEE_LOOKS else []
         now = service.database.now(connection)
         same, business = alike(connection, report), about_business(connection, service.database, report)
@@ -111,6 +112,8 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "offices": [office for office in book.offices.values() if office.office_id != report.office],
         "people": [p for p in desk.people if p.role is Role.OFFICER and p.person_id != report.assignee],
         "contact": _contact(service, report),
+        "attachments": [_attachment(one, fetched) for one in report.attachments],
+        "may_fetch": needs_contact(g.person, report),
         "alike": same,
         "about_business": business,
         "business_days": BUSINESS_DAYS,
@@ -135,6 +138,12 @@ def _contact(service: Service, report: Report) -> dict[str, str] | None:
     except Unreadable:
         log.error("contact_unreadable", ticket=report.ticket)
         return None
+
+
+def _attachment(one: Mapping[str, Any], fetched: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an attachment as the page shows it: without its address, with what it was when it was first fetched."""
+    picture = (one.get("media_type") or "").startswith("image/")
+    return {"picture": picture, "first": fetched.get(attachments.url_mark(one["url"]))}
 
 
 def _outcomes(report: Report) -> list[tuple[Outcome, Words]]:

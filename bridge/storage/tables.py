@@ -381,6 +381,20 @@ likenesses = Table(
     _one_of("state", ("suggested", "merged", "dismissed")),
 )
 
+#: What attachments were when somebody first fetched them; `other_*` is the last one that was not the same.
+attachments = Table(
+    "attachments",
+    metadata,
+    _report_id(primary_key=True),
+    Column("url_sha256", String(64), primary_key=True),
+    Column("media_type", String(64), nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("fetched_at", Utc, nullable=False),
+    Column("other_sha256", String(64)),
+    Column("other_at", Utc),
+)
+
 #: Who looked at personal data, and when.
 looks = Table(
     "looks",

@@ -369,7 +369,7 @@ def test_ports_are_open_to_this_machine_only(name: str) -> None:
 def test_only_who_must_reaches_the_outside() -> None:
     assert [name for name, kind in COMPOSE["networks"].items() if kind != {"internal": True}] == ["outside"]
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"nginx", "deliver", "audit", "mailpit"}
+    assert outside == {"nginx", "desk", "deliver", "audit", "mailpit"}
 
 
 # --- order and health -----------------------------------------------------------------------------------------------
