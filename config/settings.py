@@ -85,6 +85,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_SPOOL_FLOOR_MB", "free disk a receiver's spool leaves alone while the broker is away", "500", "MB"),
     Setting("BRIDGE_RECEIVER_WORKERS", "processes of `bridge receive`", "2"),
     Setting("BRIDGE_TRUSTED_PROXIES", "how many proxies in front of the pages to believe about addresses", "0"),
+    Setting("OTEL_TRACES_EXPORTER", "where traces go: none, otlp, console; several separated by commas", "none"),
 )
 
 
@@ -124,6 +125,8 @@ class Settings:
     spool_floor_mb: int
     receiver_workers: int
     trusted_proxies: int
+    #: Trace exporters: otlp, console.
+    traces: tuple[str, ...] = ()
 
     @property
     def spool(self) -> Path:
@@ -249,10 +252,19 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
         spool_floor_mb=env.number("BRIDGE_SPOOL_FLOOR_MB", 500, 1, 1_000_000),
         receiver_workers=env.number("BRIDGE_RECEIVER_WORKERS", 2, 1, 64),
         trusted_proxies=env.number("BRIDGE_TRUSTED_PROXIES", 0, 0, 5),
+        traces=_exporters(env),
     )
     if env.faults:
         raise BadSettings(env.faults)
     return settings
+
+
+def _exporters(env: Environment) -> tuple[str, ...]:
+    """Return the trace exporters asked for, by OpenTelemetry's own variable; all others of its are read by its SDK."""
+    wanted = [name.strip() for name in env.text("OTEL_TRACES_EXPORTER", "none").split(",")]
+    if unknown := [name for name in wanted if name not in ("none", "otlp", "console")]:
+        env.faults.append(f"OTEL_TRACES_EXPORTER: {unknown[0]!r} is not one of none, otlp, console")
+    return tuple(dict.fromkeys(name for name in wanted if name != "none"))
 
 
 def _data_keys(env: Environment) -> tuple[str, ...]:

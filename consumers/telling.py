@@ -23,6 +23,7 @@ from bridge.storage import deliveries
 from bridge.storage import reports as stored
 from bridge.storage.changes import enqueue
 from bridge.storage.database import Connection, Database, DatabaseAway
+from consumers.attempts import attempt_span, ended
 
 log = structlog.get_logger()
 
@@ -79,6 +80,7 @@ class Telling:
     def handle(self, messages: Sequence[dict[str, Any]]) -> None:
         """Make the attempts the messages announce."""
         self._record()
+        above = {str(message["data"]["delivery_id"]): message.get("traceparent") for message in messages}
         waiting = list(dict.fromkeys(str(message["data"]["delivery_id"]) for message in messages))
         while waiting:
             attempts = self._begin(waiting)
@@ -87,7 +89,9 @@ class Telling:
                 if place and time.monotonic() - attempt.looked_at > LOOK_AGAIN_S:
                     break
                 del self._unsent[attempt.delivery_id]
-                self._unrecorded.append(self._tell(attempt))
+                with attempt_span(attempt.row, attempt.number, above.get(attempt.delivery_id)) as telling:
+                    self._unrecorded.append(outcome := self._tell(attempt))
+                    ended(telling, outcome.channel, outcome.error)
                 self._record()
             waiting = list(self._unsent)
 

@@ -12,6 +12,7 @@ import requests
 
 from bridge.delivery.errors import NotDelivered
 from bridge.signing import SendingKey, sign
+from bridge.tracing import note, outgoing
 
 #: Seconds to connect, and between two bytes of the answer.
 TIMEOUT_S = (5, 20)
@@ -47,7 +48,7 @@ class CityEndpoint(ABC):
             with self._session.post(
                 self._url,
                 data=body,
-                headers={"user-agent": "Jembatan", **headers},
+                headers={"user-agent": "Jembatan", **outgoing(), **headers},
                 timeout=TIMEOUT_S,
                 allow_redirects=False,
                 stream=True,
@@ -57,6 +58,7 @@ class CityEndpoint(ABC):
             raise NotDelivered(f"{type(error).__name__}: {error}"[:500]) from error
 
     def _judge(self, answer: requests.Response) -> None:
+        note(http_status=answer.status_code)
         if 200 <= answer.status_code < 300:
             return
         text = answer.raw.read(_MOST_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
