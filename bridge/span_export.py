@@ -5,12 +5,12 @@ and what cannot be exported is counted and forgotten. Where to, under which name
 from its standard variables (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 """
 
-import atexit
 import logging
 import sys
 import threading
 import uuid
 from collections.abc import Sequence
+from multiprocessing.util import Finalize
 
 import structlog
 from opentelemetry.context import Context
@@ -65,7 +65,8 @@ class SpanExport:
         for name in exporters:
             self._provider.add_span_processor(BatchSpanProcessor(_Counted(name, _exporter(name))))
         self._tracer = self._provider.get_tracer("jembatan")
-        atexit.register(self.stop)
+        # Runs at the end of this process, also where a server made it and leaves without Python's own atexit.
+        Finalize(None, self.stop, exitpriority=0)
 
     def record(self, span: RecordedSpan) -> None:
         """Hand a finished span over; never waits, and drops the oldest when too many wait."""
