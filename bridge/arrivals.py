@@ -53,10 +53,17 @@ class Arrivals:
         return report_id_for(source, external_id), ticket_for(self.ticket_key, source, external_id)
 
     def sealed(
-        self, source: str, webhook_id: str, key_id: str, received_at: datetime, sha256: str, body: bytes
+        self,
+        source: str,
+        webhook_id: str,
+        key_id: str,
+        received_at: datetime,
+        sha256: str,
+        body: bytes,
+        trace: Mapping[str, str] | None = None,
     ) -> Message:
         """Return the message that carries one authentic webhook; the body is sealed, `sha256` is of what was sent."""
-        return webhook_received(source, webhook_id, key_id, received_at, sha256, self.vault.seal(body))
+        return webhook_received(source, webhook_id, key_id, received_at, sha256, self.vault.seal(body), trace)
 
     def opened(self, item: Mapping[str, Any]) -> bytes:
         """Return the bytes the city sent.

@@ -1,8 +1,9 @@
 """What a person does to a report: one transaction each, the same for desk, one-click link, API and command line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 
@@ -18,6 +19,7 @@ from bridge.storage import people
 from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Connection, Database
+from bridge.tracing import Span, note, span
 
 log = structlog.get_logger()
 
@@ -82,8 +84,7 @@ class Casework:
             NoSuchReport: no report has the ticket.
             NothingOwed: no open obligation of this kind, or one that only a move ends.
         """
-        with self._database.write() as connection:
-            report, owed, now = self._locked(connection, ticket)
+        with self._turn("meet", ticket, actor) as (connection, report, owed, now):
             found = next((o for o in owed if o.kind is kind and o.state is ClockState.RUNNING), None)
             if found is None:
                 raise NothingOwed(f"{ticket} has no running clock {kind}")
@@ -101,8 +102,7 @@ class Casework:
             NoSuchReport: no report has the ticket.
             MoveRefused: the report is closed.
         """
-        with self._database.write() as connection:
-            report, _, now = self._locked(connection, ticket)
+        with self._turn("assign", ticket, actor) as (connection, report, _, now):
             if report.status is Status.CLOSED:
                 raise MoveRefused(Move.REOPEN, report.status, why="a closed report cannot be assigned; reopen it first")
             changes, changed = _assigned(report, person, actor, reason, now)
@@ -144,8 +144,7 @@ class Casework:
         return self._rules.deciding(lambda: self._hurry(ticket, actor, reason, kind, seen))
 
     def _hurry(self, ticket: str, actor: Actor, reason: str, kind: Kind, seen: tuple[int, int] | None) -> Report:
-        with self._database.write() as connection:
-            report, owed, now = self._locked(connection, ticket)
+        with self._turn("hurry", ticket, actor) as (connection, report, owed, now):
             found = next((o for o in owed if o.kind is kind and o.cycle == report.cycle), None)
             if found is None:
                 raise NothingOwed(f"{ticket} has no clock {kind}")
@@ -160,8 +159,10 @@ class Casework:
         return changes.reports[report.report_id]
 
     def _merge(self, ticket: str, into: str, actor: Actor, reason: str) -> Report:
-        with self._database.write() as connection:
+        began_at = datetime.now(UTC)
+        with ExitStack() as spans, self._database.write() as connection:
             ids = [stored.by_ticket(connection, one).report_id for one in (ticket, into)]
+            spans.enter_context(_span("merge", ids[0], ticket, actor, began_at))
             owed = stored.lock_obligations(self._database, connection, ids)
             reports = stored.lock(self._database, connection, ids)
             now = self._database.now(connection)
@@ -173,8 +174,7 @@ class Casework:
         return changes.reports[ids[0]]
 
     def _transfer(self, ticket: str, office: str, actor: Actor, reason: str) -> Report:
-        with self._database.write() as connection:
-            report, owed, now = self._locked(connection, ticket)
+        with self._turn("transfer", ticket, actor) as (connection, report, owed, now):
             desk = Desk(people.active(connection), stored.open_by_assignee(connection))
             changes = transfer(report, owed, office, self._rules.book, desk, actor, now=now, reason=reason)
             write(self._database, connection, changes)
@@ -182,19 +182,18 @@ class Casework:
         return changes.reports[report.report_id]
 
     def _acknowledge(self, ticket: str, actor: Actor, cycle: int | None, check: Check | None) -> Result:
-        with self._database.write() as connection:
-            report, owed, now = self._locked(connection, ticket, check)
+        with self._turn("acknowledge", ticket, actor, check) as (connection, report, owed, now):
             if cycle is not None and cycle != report.cycle:
                 raise StaleCycle(ticket)
             if report.status is not Status.RECEIVED:
+                note(changed=False)
                 return Result(report, changed=False)
             changed = self._decided(connection, Move.ACKNOWLEDGE, report, owed, actor, NO_DETAILS, now)
         log.info("acknowledged", ticket=ticket, by=actor.name)
         return Result(changed, changed=True)
 
     def _move(self, move: Move, ticket: str, actor: Actor, details: Details, check: Check | None) -> Report:
-        with self._database.write() as connection:
-            report, owed, now = self._locked(connection, ticket, check)
+        with self._turn(move, ticket, actor, check) as (connection, report, owed, now):
             changed = self._decided(connection, move, report, owed, actor, details, now)
         log.info("moved", ticket=ticket, move=move, by=actor.name)
         return changed
@@ -213,6 +212,17 @@ class Casework:
         write(self._database, connection, changes)
         return changes.reports[report.report_id]
 
+    @contextmanager
+    def _turn(
+        self, move: str, ticket: str, actor: Actor, check: Check | None = None
+    ) -> Iterator[tuple[Connection, Report, list[Obligation], datetime]]:
+        """Open the one transaction of a move, on a report that nobody else holds, and its span around it."""
+        began_at = datetime.now(UTC)
+        with ExitStack() as spans, self._database.write() as connection:
+            report, owed, now = self._locked(connection, ticket, check)
+            spans.enter_context(_span(move, report.report_id, ticket, actor, began_at))
+            yield connection, report, owed, now
+
     def _locked(
         self, connection: Connection, ticket: str, check: Check | None = None
     ) -> tuple[Report, list[Obligation], datetime]:
@@ -223,6 +233,11 @@ class Casework:
             check(report, owed)
         # The clock is read after the locks: what happened while we waited for them came before us.
         return report, owed, self._database.now(connection)
+
+
+def _span(move: str, report_id: str, ticket: str, actor: Actor, since: datetime) -> Span:
+    # Of who moved only the kind (person, cli): names have no business in a trace.
+    return span("move", report_id, since=since, move=move, ticket=ticket, by=actor.name.partition(":")[0])
 
 
 def _assigned(report: Report, person: Person, actor: Actor, reason: str, now: datetime) -> tuple[Changes, Report]:

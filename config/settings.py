@@ -93,6 +93,7 @@ SETTINGS: tuple[Setting, ...] = (
         "networks, names",
     ),
     Setting("BRIDGE_TRUSTED_PROXIES", "how many proxies in front of the pages to believe about addresses", "0"),
+    Setting("OTEL_TRACES_EXPORTER", "where traces go: none, otlp, console; several separated by commas", "none"),
 )
 
 
@@ -133,6 +134,8 @@ class Settings:
     receiver_workers: int
     outgoing_allow: Allowed
     trusted_proxies: int
+    #: Trace exporters: otlp, console.
+    traces: tuple[str, ...] = ()
 
     @property
     def spool(self) -> Path:
@@ -259,10 +262,19 @@ def read_settings(variables: Mapping[str, str] | None = None) -> Settings:
         receiver_workers=env.number("BRIDGE_RECEIVER_WORKERS", 2, 1, 64),
         outgoing_allow=_outgoing_allow(env),
         trusted_proxies=env.number("BRIDGE_TRUSTED_PROXIES", 0, 0, 5),
+        traces=_exporters(env),
     )
     if env.faults:
         raise BadSettings(env.faults)
     return settings
+
+
+def _exporters(env: Environment) -> tuple[str, ...]:
+    """Return the trace exporters asked for, by OpenTelemetry's own variable; all others of its are read by its SDK."""
+    wanted = [name.strip() for name in env.text("OTEL_TRACES_EXPORTER", "none").split(",")]
+    if unknown := [name for name in wanted if name not in ("none", "otlp", "console")]:
+        env.faults.append(f"OTEL_TRACES_EXPORTER: {unknown[0]!r} is not one of none, otlp, console")
+    return tuple(dict.fromkeys(name for name in wanted if name != "none"))
 
 
 def _data_keys(env: Environment) -> tuple[str, ...]:

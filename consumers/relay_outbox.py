@@ -4,6 +4,7 @@ A crash between confirm and delete repeats messages; every consumer knows repeat
 """
 
 import time
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from bridge.broker.publisher import Publisher
 from bridge.storage import outbox
 from bridge.storage.database import Database, Wakeups
 from bridge.storage.deliveries import announce_stranded
+from bridge.tracing import span
 
 log = structlog.get_logger()
 
@@ -82,13 +84,23 @@ class RelayOutbox:
         return len(rows)
 
     def _publish(self, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            self._publisher.publish([Message(row["type"], row["data"]) for row in rows], timeout_s=10)
+        with ExitStack() as spans:
+            messages = [_message(row, spans) for row in rows]
+            if messages:
+                self._publisher.publish(messages, timeout_s=10)
 
     def _idle_s(self) -> float:
         with self._database.read() as connection:
             due_at, now = outbox.next_at(connection), self._database.now(connection)
         return min(POLL_S, _until(due_at, now)) if due_at else POLL_S
+
+
+def _message(row: dict[str, Any], spans: ExitStack) -> Message:
+    """Return what a row says; its span is left when the queue has it, or has not."""
+    if row["traceparent"] is None:
+        return Message(row["type"], row["data"])
+    leaving = spans.enter_context(span("relay_outbox", parent=row["traceparent"], type=row["type"]))
+    return Message(row["type"], row["data"], leaving.carried())
 
 
 def _until(due_at: datetime, now: datetime) -> float:

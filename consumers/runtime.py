@@ -116,7 +116,7 @@ class QueueWorker:
 
     def _read(self, raw: Any) -> dict[str, Any] | None:
         try:
-            return load_message(json.loads(raw.body))
+            return load_message(json.loads(raw.body)) | {"traceparent": (raw.headers or {}).get("traceparent")}
         except (ValueError, TypeError, RecursionError, ValidationError) as error:
             log.error("message_unreadable", message_id=raw.properties.get("message_id"), error=str(error))
             raw.reject(requeue=False)

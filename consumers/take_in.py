@@ -5,8 +5,9 @@ came, the report, its obligations, history, and notices and callbacks in the out
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Connection, Database
 from bridge.strict_json import NotJson
+from bridge.tracing import Value, note, record_root, span
 from bridge.vault import Unreadable
 from consumers.runtime import TryLater
 from schemas.city import NotAReport, load_event
@@ -47,6 +49,9 @@ class Arrival:
     released: int | None = None
     event: CityEvent | None = None
     problems: tuple[str, ...] = ()
+    #: Of the span that received it, and of the city's own.
+    traceparent: str | None = None
+    city_traceparent: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -91,6 +96,7 @@ class TakeIn:
         source, webhook_id, released = item["source"], item["webhook_id"], item.get("released")
         known_by = webhook_id if released is None else released_as(released)
         bare = Arrival(source, known_by, item["key_id"] or "", item["received_at"], item["sha256"], body, released)
+        bare = replace(bare, **{name: item[name] for name in _TRACE if name in item})
         try:
             plain = self._arrivals.vault.open(body)
         except Unreadable as fault:
@@ -118,15 +124,20 @@ class TakeIn:
         return replace(bare, event=event)
 
     def _take_in(self, arrivals: Sequence[Arrival]) -> None:
-        with self._database.write() as connection:
+        began_at = datetime.now(UTC)
+        # The spans outlast the transaction: what was not committed was not taken in.
+        with ExitStack() as spans, self._database.write() as connection:
             now = self._database.now(connection)
             fresh, aside = self._sorted_out(connection, arrivals)
             events = [a.event for a in fresh if a.event]
             batch = self._load(connection, events, now)
             batch.aside = aside
             for arrival in fresh:
+                spans.enter_context(_span(arrival, began_at, len(arrivals)))
                 self._decide(batch, arrival)
             self._write(batch)
+        for report in batch.changes.new_reports:
+            record_root(report.report_id, since=report.received_at, ticket=report.ticket, source=report.source)
         log.info("taken_in", webhooks=len(arrivals), reports=len(batch.changes.new_reports), aside=len(batch.aside))
 
     def _sorted_out(
@@ -172,7 +183,9 @@ class TakeIn:
             batch.aside.append(_aside(arrival, "invalid", list(arrival.problems)))
             batch.remembered.append(_remembered(arrival, "set_aside"))
             return
-        row = _remembered(arrival, self._effect(batch, event))
+        effect = self._effect(batch, event)
+        note(effect=effect)
+        row = _remembered(arrival, effect)
         report = batch.reports.get(event.report_id)
         if report is not None and report.forgotten_at is not None:
             row["body"] = b""
@@ -215,6 +228,19 @@ class TakeIn:
         webhooks.remember(batch.connection, batch.remembered)
         set_aside.put(self._database, batch.connection, batch.aside)
         set_aside.take_back(batch.connection, batch.back)
+
+
+_TRACE = ("traceparent", "city_traceparent")
+
+
+def _span(arrival: Arrival, since: datetime, batch: int) -> AbstractContextManager[object]:
+    """Return the span of one report's part in a batch; what is no report has no trace."""
+    event = arrival.event
+    if event is None:
+        return nullcontext()
+    above, city = arrival.traceparent, arrival.city_traceparent
+    said: dict[str, Value] = {"source": event.source, "type": event.type, "ticket": event.ticket, "batch": batch}
+    return span("take_in", event.report_id, parent=above, link=city, since=since, **said)
 
 
 def _items(message: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +29,7 @@ from bridge.storage import reports as stored
 from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database, DatabaseAway
 from bridge.storage.deliveries import Begun, Result
+from consumers.attempts import attempt_span, ended
 
 log = structlog.get_logger()
 
@@ -114,6 +116,7 @@ class Telling:
     def handle(self, messages: Sequence[dict[str, Any]]) -> None:
         """Make the attempts the messages announce."""
         self._record()
+        above = {str(message["data"]["delivery_id"]): message.get("traceparent") for message in messages}
         waiting = list(dict.fromkeys(str(message["data"]["delivery_id"]) for message in messages))
         while waiting:
             sendings = self._begin(waiting)
@@ -123,7 +126,14 @@ class Telling:
                     break
                 for attempt in sending.attempts:
                     del self._unsent[attempt.delivery_id]
-                self._unrecorded.append(self._tell(sending))
+                with ExitStack() as spans:
+                    seen = [
+                        spans.enter_context(attempt_span(one.row, sending.channel, one.number, above.get(one.delivery_id)))
+                        for one in sending.attempts
+                    ]
+                    self._unrecorded.append(outcome := self._tell(sending))
+                    for one in seen:
+                        ended(one, outcome.taken, outcome.error)
                 self._record()
             waiting = list(self._unsent)
 

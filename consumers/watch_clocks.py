@@ -9,8 +9,9 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -27,6 +28,7 @@ from bridge.storage import reports as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Conflict, Connection, Database, StatementFailed
 from bridge.storage.escalations import Sealer
+from bridge.tracing import note, span
 
 log = structlog.get_logger()
 
@@ -89,10 +91,11 @@ class WatchClocks:
 
     def _tick(self, *, careful: bool) -> int:
         fired: list[Escalation] = []
-        with self._database.write() as connection:
+        # The spans outlast the transaction: what was not committed has not fired.
+        with ExitStack() as spans, self._database.write() as connection:
             now, memory = self._looked(connection)
             if not memory.held:
-                fired = self._fire_due(connection, now, careful=careful)
+                fired = self._fire_due(connection, now, spans, careful=careful)
         # Only now it is certain that the hold we remember is there for everybody.
         self._memory = memory
         for escalation in fired:
@@ -151,7 +154,8 @@ class WatchClocks:
         if state.held_since and engine.let_go(connection, state.held_since):
             log.warning("engine_released", by="itself", held=state.held_why)
 
-    def _fire_due(self, connection: Connection, now: datetime, *, careful: bool) -> list[Escalation]:
+    def _fire_due(self, connection: Connection, now: datetime, spans: ExitStack, *, careful: bool) -> list[Escalation]:
+        began_at = datetime.now(UTC)
         claimed = stored.claim_due(self._database, connection, now, self.most)
         due = _one_per_report(claimed)
         if not due:
@@ -167,6 +171,7 @@ class WatchClocks:
             report = held[obligation.report_id]
             step = _Step(connection, obligation, owed[obligation.report_id], report, now)
             changes = self._fired(step, desk, careful=careful)
+            _trace(changes.escalations, spans, began_at)
             if careful:
                 changes = self._written_alone(step, changes)
             else:
@@ -213,6 +218,8 @@ class WatchClocks:
             with self._database.alone(step.connection):
                 write(self._database, step.connection, changes)
         except Conflict as error:
+            if changes.escalations:
+                note(outcome="put_off")
             changes = _put_off(step, error)
             write(self._database, step.connection, changes)
         return changes
@@ -246,6 +253,19 @@ class _Step:
     owed: Sequence[Obligation]
     report: Report
     now: datetime
+
+
+def _trace(fired: Sequence[Escalation], spans: ExitStack, since: datetime) -> None:
+    """Open a span for what fired, so that the notices it leaves name it; nobody asked for it, so it begins anew."""
+    for one in fired:
+        told: dict[str, Any] = {
+            "kind": one.kind,
+            "level": one.level,
+            "did": one.did,
+            "cycle": one.cycle,
+            "step": one.step,
+        }
+        spans.enter_context(span("escalate", one.report_id, since=since, ticket=one.ticket, **told))
 
 
 def _count_handed_over(open_reports: Counter[str], report: Report, changes: Changes) -> None:

@@ -20,7 +20,8 @@ class WebhookReceivedSchema(_Releasable):
     """One authentic webhook on its way to `take_in`: `body` is what was sent, sealed (a Fernet token).
 
     `key_id` is the source's key that matched; `released` the number it had on the set-aside list, if it lay there as
-    invalid or under a reused id: it is deliberate then, and known by that number.
+    invalid or under a reused id: it is deliberate then, and known by that number. `traceparent` names the span that
+    received it, in the report's trace, `city_traceparent` is the city's own (W3C Trace Context).
     """
 
     source = fields.String(required=True, validate=validate.Length(1, 64))
@@ -30,6 +31,8 @@ class WebhookReceivedSchema(_Releasable):
     body = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9_-]+={0,2}\Z"))
     key_id = fields.String(required=True, validate=validate.Length(max=64))
     released = fields.Integer(load_default=None, allow_none=True, strict=True)
+    traceparent = fields.String(validate=validate.Length(equal=55))
+    city_traceparent = fields.String(validate=validate.Length(equal=55))
 
 
 class WebhookBatchSchema(_MessageSchema):

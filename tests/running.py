@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -205,6 +206,7 @@ class Running:
         webhook_id: str = "",
         at: str = "2026-11-23T10:00:00+07:00",
         data: dict[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Send one event as the city app would."""
         if data is None:
@@ -212,14 +214,16 @@ class Running:
             data |= {"reporter": {"name": "Sri Kanaria", "phone": "+62 812-0000-7777", "domicile": "31.74"}}
             data |= {"business": {"name": "PT Kenari Asuransi"}}
         event = {"type": type_, "timestamp": at, "data": {"id": external_id, **data}}
-        return self.post(json.dumps(event).encode(), webhook_id or f"msg-{external_id}-{type_.replace('.', '-')}")
+        return self.post(
+            json.dumps(event).encode(), webhook_id or f"msg-{external_id}-{type_.replace('.', '-')}", headers
+        )
 
-    def post(self, body: bytes, webhook_id: str) -> requests.Response:
-        """Send signed bytes."""
+    def post(self, body: bytes, webhook_id: str, more: Mapping[str, str] | None = None) -> requests.Response:
+        """Send signed bytes, with more headers if given."""
         timestamp = int(time.time())
         signature = sign(signing_key(KEY), webhook_id, timestamp, body)
         headers = {"content-type": "application/json", "webhook-id": webhook_id}
-        headers |= {"webhook-timestamp": str(timestamp), "webhook-signature": signature}
+        headers |= {"webhook-timestamp": str(timestamp), "webhook-signature": signature, **(more or {})}
         answer = requests.post(self.way_in, data=body, headers=headers, timeout=30)
         assert answer.status_code == 202, f"{answer.status_code}: {answer.text}"
         return answer

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -25,9 +25,20 @@ class Message:
 
 
 def webhook_received(
-    source: str, webhook_id: str, key_id: str, received_at: datetime, sha256: str, sealed: bytes
+    source: str,
+    webhook_id: str,
+    key_id: str,
+    received_at: datetime,
+    sha256: str,
+    sealed: bytes,
+    trace: Mapping[str, str] | None = None,
 ) -> Message:
-    """Return the message that carries one authentic webhook, its body sealed (bridge/arrivals.py)."""
+    """Return the message that carries one authentic webhook, its body sealed (bridge/arrivals.py).
+
+    `trace` is what a span carries (bridge/tracing.py). It is part of the data, since a group of webhooks has one header
+    for all, and a header when this one goes alone.
+    """
+    trace = trace or {}
     data = {
         "source": source,
         "webhook_id": webhook_id,
@@ -35,8 +46,9 @@ def webhook_received(
         "received_at": received_at.isoformat(),
         "sha256": sha256,
         "body": sealed.decode("ascii"),
+        **trace,
     }
-    return Message("webhook.received", data, {"source": source})
+    return Message("webhook.received", data, {"source": source, **trace})
 
 
 def grouped(messages: Sequence[Message]) -> Message:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from bridge import logs
+from bridge import logs, tracing
 from bridge.reports.moves import Actor
 from bridge.reports.tickets import read_ticket
 from bridge.service import Service
@@ -36,6 +36,7 @@ def open_service(*, need_rules: bool = False, quiet: bool = True, with_texts: bo
     """
     service = Service.from_environment(with_texts=with_texts)
     logs.configure(service.settings.log, least=logging.WARNING if quiet else logging.INFO)
+    tracing.configure(service.settings.traces)
     if need_rules:
         from bridge.storage.migrate import check
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bridge import tracing
 from bridge.cli.common import open_service
 from bridge.running import CannotListen, Crew, serve
 from bridge.service import Service
@@ -126,6 +127,7 @@ def _run_all(service: Service, crew: Crew) -> None:
 def _prepare(service: Service, stop: threading.Event) -> None:
     from consumers.steps import prepare
 
+    tracing.load()
     prepare(service, stop)
     if stop.is_set():
         raise SystemExit(1)

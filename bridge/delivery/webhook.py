@@ -12,6 +12,7 @@ from bridge.delivery.answers import judged
 from bridge.delivery.errors import Taken
 from bridge.delivery.guarded import Guard, Limits, Outgoing
 from bridge.signing import SendingKey, sign
+from bridge.tracing import outgoing
 
 #: The longest attempt stays well below consumers.telling.LEASE_S.
 LIMITS = Limits(connect_s=5, silent_s=20, total_s=30, most_bytes=4096)
@@ -37,7 +38,7 @@ class CityEndpoint(ABC):
         Raises:
             NotDelivered: see bridge.delivery.guarded and bridge.delivery.answers.
         """
-        return judged(self._outgoing.post(body, headers), known)
+        return judged(self._outgoing.post(body, {**outgoing(), **headers}), known)
 
 
 class CityWebhook(CityEndpoint):

@@ -14,7 +14,8 @@ import structlog
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
-from bridge.broker.publisher import NotDurable
+from bridge.broker.messages import Message
+from bridge.broker.publisher import NotDurable, Publisher
 from bridge.open311.form import Form, as_event
 from bridge.open311.keys import owner_of
 from bridge.open311.rendering import Refused, answer, refusal
@@ -30,6 +31,7 @@ from bridge.receiver.webhooks import (
     Receiver,
 )
 from bridge.signing import NotAuthentic
+from bridge.tracing import span
 from schemas.city import NotAReport, checked_id
 
 log = structlog.get_logger()
@@ -86,7 +88,7 @@ class WayIn:
         try:
             form, api_key = posted(request)
             source, key_id = let_in(self._receiver.doors, api_key)
-            taken = _accept(self._receiver, source, key_id, form)
+            taken = _accept(self._receiver, source, key_id, form, request.headers.get("traceparent"))
         except Refused as refused:
             OUTCOMES.labels(source, refused.outcome).inc()
             return refusal(format_, refused)
@@ -134,20 +136,27 @@ def let_in(doors: Doors, api_key: str) -> tuple[str, str]:
     return source, key_id
 
 
-def _accept(receiver: Receiver, source: str, key_id: str, form: Form) -> dict[str, Any]:
+def _accept(receiver: Receiver, source: str, key_id: str, form: Form, traceparent: str | None) -> dict[str, Any]:
     received_at = datetime.now(UTC)
     webhook_id, body = form.webhook_id(), form.body(received_at)
-    _, ticket = receiver.arrivals.named(source, _checked_id(form, body, webhook_id))
-    message = receiver.arrivals.sealed(source, webhook_id, key_id, received_at, form.digest(), body)
-    try:
-        receiver.publisher.publish([message], timeout_s=CONFIRM_S)
-    except NotDurable as error:
-        log.error("open311_not_durable", source=source, webhook_id=webhook_id, error=str(error))
-        detail = "The request could not be stored safely. Send it again later."
-        raise Refused(503, detail, outcome="not_durable", **{"Retry-After": str(RETRY_AFTER_S)}) from error
+    report_id, ticket = receiver.arrivals.named(source, _checked_id(form, body, webhook_id))
+    with span("receive", report_id, link=traceparent, since=received_at, source=source) as receiving:
+        trace = receiving.carried()
+        message = receiver.arrivals.sealed(source, webhook_id, key_id, received_at, form.digest(), body, trace)
+        _keep(receiver.publisher, message)
     notice = _NOTICE.format(ticket=ticket, url=f"{receiver.public_url}/track/{ticket}")
     account = form.one("account_id")
     return {"service_request_id": ticket, "service_notice": notice} | ({"account_id": account} if account else {})
+
+
+def _keep(publisher: Publisher, message: Message) -> None:
+    try:
+        publisher.publish([message], timeout_s=CONFIRM_S)
+    except NotDurable as error:
+        source, webhook_id = message.data["source"], message.data["webhook_id"]
+        log.error("open311_not_durable", source=source, webhook_id=webhook_id, error=str(error))
+        detail = "The request could not be stored safely. Send it again later."
+        raise Refused(503, detail, outcome="not_durable", **{"Retry-After": str(RETRY_AFTER_S)}) from error
 
 
 def _checked_id(form: Form, body: bytes, webhook_id: str) -> str:

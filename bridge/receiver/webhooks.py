@@ -18,11 +18,13 @@ import structlog
 from prometheus_client import Counter
 
 from bridge.arrivals import Arrivals
+from bridge.broker.messages import Message
 from bridge.broker.publisher import NotDurable, Publisher
 from bridge.receiver.doors import Door, Doors, TooMany, Verified
 from bridge.schemes import SCHEMES, Headers
 from bridge.signing import NotAuthentic
 from bridge.strict_json import NotJson
+from bridge.tracing import span
 from schemas.city import NotAReport, checked_id
 
 log = structlog.get_logger()
@@ -106,15 +108,23 @@ def _accept(receiver: Receiver, source: str, environ: Environ) -> dict[str, Any]
     answer = _judged(receiver, source, webhook_id, body) | {"received_at": received_at.isoformat(), "sha256": digest}
     if _is_dry_run(environ):
         return answer | {"dry_run": True, "status": f"would_be_{answer['status']}", "key_id": key_id}
-    message = receiver.arrivals.sealed(source, webhook_id, key_id, received_at, digest, body)
+    city = environ.get("HTTP_TRACEPARENT")
+    with span("receive", answer.get("report_id"), link=city, since=received_at, source=source) as receiving:
+        trace = receiving.carried()
+        message = receiver.arrivals.sealed(source, webhook_id, key_id, received_at, digest, body, trace)
+        _keep(receiver.publisher, message)
+    return answer
+
+
+def _keep(publisher: Publisher, message: Message) -> None:
     try:
-        receiver.publisher.publish([message], timeout_s=CONFIRM_S)
+        publisher.publish([message], timeout_s=CONFIRM_S)
     except NotDurable as error:
         # Neither the broker nor the spool on our disk could take it: the sender keeps the report.
+        source, webhook_id = message.data["source"], message.data["webhook_id"]
         log.error("webhook_not_durable", source=source, webhook_id=webhook_id, error=str(error))
         detail = "The report could not be stored safely. Send it again later."
         raise Refused(503, "not_durable", detail, **{"Retry-After": str(RETRY_AFTER_S)}) from error
-    return answer
 
 
 def _is_dry_run(environ: Environ) -> bool:

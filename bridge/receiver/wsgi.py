@@ -2,13 +2,15 @@
 
 import threading
 
-from bridge import logs
+from bridge import logs, tracing
 from bridge.app import create_app
 from bridge.broker.topology import declare_patiently
 from bridge.service import Service
 
 _service = Service.from_environment(with_texts=False)
 logs.configure(_service.settings.log)
+tracing.configure(_service.settings.traces)
+tracing.load()
 # Queues must be there before the first report: one declared a moment before a crash may lose what it confirmed.
 threading.Thread(target=declare_patiently, args=(_service.settings.broker_url,), name="declare", daemon=True).start()
 app = create_app(_service, ("receiver",))

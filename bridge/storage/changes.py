@@ -11,6 +11,7 @@ from bridge.storage.database import OUTBOX_CHANNEL, Database
 from bridge.storage.rows import delivery_row, escalation_row, event_row, obligation_row, report_row
 from bridge.storage.sets import insert, update
 from bridge.storage.tables import deliveries, escalations, history, obligations, outbox, reports
+from bridge.tracing import traceparent_of
 
 _MESSAGE_TYPES = {Purpose.NOTICE: "notice.due", Purpose.CALLBACK: "callback.due"}
 
@@ -46,6 +47,7 @@ def deliver(database: Database, connection: Connection, due: list[Delivery]) -> 
             "type": _MESSAGE_TYPES[delivery.purpose],
             "data": {"delivery_id": delivery.delivery_id},
             "available_at": delivery.created_at,
+            "traceparent": traceparent_of(delivery.report_id),
         }
         for delivery in due
     ]
@@ -53,8 +55,8 @@ def deliver(database: Database, connection: Connection, due: list[Delivery]) -> 
 
 
 def enqueue(database: Database, connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Put messages (type, data, available_at) into the outbox and wake the relay when this commits."""
-    insert(database, connection, outbox, rows)
+    """Put messages (type, data, available_at, traceparent if any) into the outbox; wakes the relay on commit."""
+    insert(database, connection, outbox, [{"traceparent": None, **row} for row in rows])
     if not database.is_sqlite:
         connection.exec_driver_sql(f"NOTIFY {OUTBOX_CHANNEL}")
 

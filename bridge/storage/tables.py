@@ -331,6 +331,8 @@ outbox = Table(
     Column("type", String(32), nullable=False),
     Column("data", Json, nullable=False),
     Column("available_at", Utc, nullable=False),
+    # Who announced it (W3C Trace Context); a message that comes again by itself has none.
+    Column("traceparent", String(55)),
     Index("ix_outbox_available_at", "available_at", "id"),
     # An id must never come back: a relay that deletes what it has sent would delete what came after.
     sqlite_autoincrement=True,
