@@ -122,7 +122,7 @@ def _callbacks_carried_it(running: Running, spans: list[Told]) -> None:
     carried = {posted.headers["traceparent"] for posted in list(running.city.requests)}
     assert carried >= {f"00-{span.trace_id}-{span.span_id}-01" for span in spans if span.name == "callback"}
     assert {header.split("-")[1] for header in carried} == {spans[0].trace_id}
-    assert all(span.attributes["http_status"] == 200 for span in spans if span.name == "callback")
+    assert all(span.attributes["status"] == 200 for span in spans if span.name == "callback")
 
 
 def _nothing_personal_left(traced: Traced, bird: str) -> None:
