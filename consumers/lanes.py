@@ -1,8 +1,8 @@
 """One slow address holds up nobody else: deliveries go through lanes, a few for each destination, side by side.
 
-A lane is a thread with a step of its own, made when there is something for it. `handle` returns when all lanes have done
-their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later,
-and goes on in its lane meanwhile. So a message is never forgotten by a crash, and never waits behind a stranger.
+A lane is a thread with a step of its own, made when there is something for it. `handle` returns when all lanes have
+done their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later, and
+goes on in its lane meanwhile. So a message is never forgotten by a crash, and never waits behind a stranger.
 """
 
 import queue
@@ -78,7 +78,7 @@ class _Lane:
     def _handle(self, step: _Step, messages: Sequence[Message], done: "Future[None]") -> None:
         try:
             step.handle(messages)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last line of a thread: who waits gets it
             # Whoever still waits raises it; if nobody does, the messages come again by themselves.
             log.warning("lane_failed", lane=self._thread.name, error=f"{type(error).__name__}: {error}"[:300])
             done.set_exception(error)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
 
 from bridge.delivery.errors import Fault, NotDelivered, Taken
 from bridge.delivery.facts import Item
@@ -111,13 +112,11 @@ class NotifyOffice(Telling):
                 self.hold(connection, attempt, *held)
         return leaving
 
-    def _held(
-        self, connection: Connection, attempt: Attempt, paces: dict[str, Any]
-    ) -> tuple[datetime, Held] | None:
+    def _held(self, connection: Connection, attempt: Attempt, paces: dict[str, Any]) -> tuple[datetime, Held] | None:
         person = self._people.get(attempt.row["recipient"])
         if person is None or attempt.tries > 1 or self._way(attempt) == DESK:
             return None
-        zone = self._rules.book.calendar_for(attempt.report.office).zone
+        zone = ZoneInfo(self._rules.book.calendar_for(attempt.report.office).zone)
         wished = held_until(person, attempt.row["event"], attempt.now, zone)
         if wished:
             return wished
@@ -186,9 +185,7 @@ class NotifyOffice(Telling):
         if why:
             return self._texts.digest(person, items, why=why, links=self._links)
         (item,) = items
-        return self._texts.notice(
-            item.report, person, item.delivery_row, self._links, remaining_s=item.remaining_s
-        )
+        return self._texts.notice(item.report, person, item.delivery_row, self._links, remaining_s=item.remaining_s)
 
     def _item(self, attempt: Attempt) -> Item:
         """Return what is told, with the name of whom the person stands in for."""

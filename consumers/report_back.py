@@ -92,7 +92,10 @@ class ReportBack(Telling):
         event = {"type": "report.status_changed", "timestamp": data["occurred_at"], "data": data}
         return city.send(row["delivery_id"], event, replays=row["replays"])
 
-    def patience(self, sending: Sending) -> Channel:
+    def instead(self, *_: object) -> None:
+        """See Telling.instead: there is no other way to a city; it waits."""
+
+    def patience(self, _: Sending) -> Channel:
         """See Telling.patience."""
         return self._ways.city
 
@@ -115,4 +118,5 @@ def _in_order(attempt: Attempt) -> tuple[str, str, int]:
 
 def _until(row: Mapping[str, Any], now: datetime) -> datetime:
     """Return when an older one may have ended: so long nobody needs to look for the one that waits for it."""
-    return max(filter(None, (row["lease_until"], row["next_attempt_at"], now)))
+    known: list[datetime] = [row["lease_until"] or now, row["next_attempt_at"] or now, now]
+    return max(known)

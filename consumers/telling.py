@@ -128,7 +128,9 @@ class Telling:
                     del self._unsent[attempt.delivery_id]
                 with ExitStack() as spans:
                     seen = [
-                        spans.enter_context(attempt_span(one.row, sending.channel, one.number, above.get(one.delivery_id)))
+                        spans.enter_context(
+                            attempt_span(one.row, sending.channel, one.number, above.get(one.delivery_id))
+                        )
                         for one in sending.attempts
                     ]
                     self._unrecorded.append(outcome := self._tell(sending))
@@ -163,9 +165,9 @@ class Telling:
         """Lock what is asked for, and what must be decided together with it."""
         return deliveries.lock(self._database, connection, delivery_ids)
 
+    @abstractmethod
     def instead(self, attempt: Attempt, channel: str, now: datetime) -> Delivery | None:
         """Return the same thing by the next channel, or None when none is left."""
-        return None
 
     def ended(self, connection: Connection, row: Mapping[str, Any], now: datetime) -> None:
         """Do what the end of a delivery makes possible."""
@@ -265,9 +267,7 @@ class Telling:
             admitted.append(sending)
         return admitted
 
-    def _wait(
-        self, connection: Connection, sending: Sending, until: datetime, breaker: Breaker, now: datetime
-    ) -> None:
+    def _wait(self, connection: Connection, sending: Sending, until: datetime, breaker: Breaker, now: datetime) -> None:
         for attempt in sending.attempts:
             other = self.instead(attempt, sending.channel, now)
             if other is None:
@@ -357,9 +357,7 @@ class Telling:
         self, connection: Connection, attempt: Attempt, other: Delivery | None, result: Result, now: datetime
     ) -> None:
         went_on = other.channel if other else None
-        deliveries.finish(
-            connection, attempt.delivery_id, "given_up", now=now, result=result, fell_back_to=went_on
-        )
+        deliveries.finish(connection, attempt.delivery_id, "given_up", now=now, result=result, fell_back_to=went_on)
         if other is not None:
             deliver(self._database, connection, [other])
         self.ended(connection, attempt.row, now)

@@ -7,8 +7,10 @@ import click
 from bridge.casework import NothingOwed
 from bridge.cli import (
     calendar,
+    channels,
     check,
     clock,
+    deliveries,
     engine,
     inspect,
     manage,
@@ -52,6 +54,8 @@ _MODULES = (
     calendar,
     policies,
     inspect,
+    deliveries,
+    channels,
     set_aside,
     privacy,
     engine,

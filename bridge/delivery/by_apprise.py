@@ -41,7 +41,7 @@ class ByApprise:
             return self._url
         if not _ADDRESS.fullmatch(address):
             raise NotDelivered(
-                f"{self._name}: {address!r} is no address there; say one: bridge people tell … --channels {self._name}:…",
+                f"{self._name}: {address!r} is no address there; bridge people tell … --channels {self._name}:ADDRESS",
                 permanent=True,
                 fault=Fault.OURS,
             )

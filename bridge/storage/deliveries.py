@@ -141,7 +141,7 @@ def finish(
     state: str,
     *,
     now: datetime,
-    result: Result = Result(),  # noqa: B008 - frozen
+    result: Result = Result(),
     fell_back_to: str | None = None,
 ) -> None:
     """Write the end of a delivery: delivered, given_up or suppressed."""
@@ -160,9 +160,7 @@ def finish(
     _attempted(connection, delivery_id, state, result)
 
 
-def retry(
-    database: Database, connection: Connection, row: Mapping[str, Any], *, at: datetime, result: Result
-) -> None:
+def retry(database: Database, connection: Connection, row: Mapping[str, Any], *, at: datetime, result: Result) -> None:
     """Write a failed attempt and the time of the next one; the message comes back through the outbox."""
     _update(
         connection,

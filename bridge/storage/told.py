@@ -58,7 +58,7 @@ class Wanted:
         }
 
 
-def listed(connection: Connection, wanted: Wanted = Wanted(), *, most: int = 200) -> list[dict[str, Any]]:  # noqa: B008 - frozen
+def listed(connection: Connection, wanted: Wanted = Wanted(), *, most: int = 200) -> list[dict[str, Any]]:
     """Return deliveries, newest first."""
     statement = sa.select(deliveries).where(*wanted.conditions())
     ordered = statement.order_by(deliveries.c.created_at.desc(), deliveries.c.sequence.desc(), deliveries.c.delivery_id)
@@ -120,16 +120,27 @@ def once_more(
     Same id, fresh timestamp, marked as a replay; what failed and waits is tried at once. What is being sent, and
     what was replayed in the last ten minutes (unless `again`), stays as it is.
     """
-    statement = sa.select(deliveries).where(*wanted.conditions(), deliveries.c.state != "sending")
-    if not again:
-        lately = deliveries.c.replayed_at > now - REPLAYED_LATELY
-        statement = statement.where(sa.or_(deliveries.c.replayed_at.is_(None), ~lately))
-    statement = statement.where(deliveries.c.delivery_id > after).order_by(deliveries.c.delivery_id).limit(most)
+    statement = sa.select(deliveries).where(*_replayable(wanted, now, again), deliveries.c.delivery_id > after)
+    statement = statement.order_by(deliveries.c.delivery_id).limit(most)
     rows = connection.execute(database.for_update(statement)).mappings().all()
     for row in rows:
         _begin_again(connection, row, now)
     announce(database, connection, rows, at=now)
     return [row["delivery_id"] for row in rows]
+
+
+def replayable(connection: Connection, wanted: Wanted, *, now: datetime, again: bool = False) -> int:
+    """Return how many `once_more` would take."""
+    counted = sa.select(sa.func.count()).select_from(deliveries).where(*_replayable(wanted, now, again))
+    return connection.execute(counted).scalar_one()
+
+
+def _replayable(wanted: Wanted, now: datetime, again: bool) -> Iterator[sa.ColumnElement[bool]]:
+    yield from wanted.conditions()
+    yield deliveries.c.state != "sending"
+    if not again:
+        lately = deliveries.c.replayed_at > now - REPLAYED_LATELY
+        yield sa.or_(deliveries.c.replayed_at.is_(None), ~lately)
 
 
 def _begin_again(connection: Connection, row: sa.RowMapping, now: datetime) -> None:
@@ -151,9 +162,7 @@ def _begin_again(connection: Connection, row: sa.RowMapping, now: datetime) -> N
     )
 
 
-def note_replay(
-    connection: Connection, wanted: Wanted, count: int, *, reason: str, actor: str, now: datetime
-) -> None:
+def note_replay(connection: Connection, wanted: Wanted, count: int, *, reason: str, actor: str, now: datetime) -> None:
     """Write down who sent what once more, and why."""
     row = {"wanted": wanted.as_json(), "deliveries": count, "reason": reason, "actor": actor, "at": now}
     connection.execute(sa.insert(replays), [row])

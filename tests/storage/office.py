@@ -228,7 +228,18 @@ class Office:
         return sum(iter(self.watcher.tick, 0))
 
 
-_TIMERS = ("started_at", "next_due", "deadline_at", "pauses", "available_at", "next_attempt_at", "lease_until", "open_until", "probe_until", "since")
+_TIMERS = (
+    "started_at",
+    "next_due",
+    "deadline_at",
+    "pauses",
+    "available_at",
+    "next_attempt_at",
+    "lease_until",
+    "open_until",
+    "probe_until",
+    "since",
+)
 
 
 def _earlier(value: Any, by: timedelta) -> Any:

@@ -33,8 +33,6 @@ from tests.servers import Answer, CityReceiver, Mail, Mailed, eventually
 from tests.storage.crashes import LIMIT_S, Killed, killed_before, statements, together
 from tests.storage.office import ANI, KEY, LINKS, PEOPLE, SOURCE, Office, by_mail
 
-
-
 Opened = Callable[[], NotifyOffice]
 
 
