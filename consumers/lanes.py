@@ -1,8 +1,8 @@
 """One slow address holds up nobody else: deliveries go through lanes, a few for each destination, side by side.
 
 A lane is a thread with a step of its own, made when there is something for it. `handle` returns when all lanes have
-done their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later, and
-goes on in its lane meanwhile. So a message is never forgotten by a crash, and never waits behind a stranger.
+done their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later,
+and goes on in its lane meanwhile. So a message is never forgotten by a crash, and never waits behind a stranger.
 """
 
 import queue

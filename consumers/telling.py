@@ -122,7 +122,7 @@ class Telling:
             sendings = self._begin(waiting)
             self._unsent = {one.delivery_id: one.number for sending in sendings for one in sending.attempts}
             for place, sending in enumerate(sendings):
-                if place and time.monotonic() - sending.first.looked_at > LOOK_AGAIN_S:
+                if place and self._looks_again(sending):
                     break
                 for attempt in sending.attempts:
                     del self._unsent[attempt.delivery_id]
@@ -138,6 +138,13 @@ class Telling:
                         ended(one, outcome.taken, outcome.error)
                 self._record()
             waiting = list(self._unsent)
+
+    def _looks_again(self, sending: Sending) -> bool:
+        """Tell whether what was looked up before may not be so any more."""
+        if time.monotonic() - sending.first.looked_at > LOOK_AGAIN_S:
+            return True
+        breaker = self._troubled.get(sending.destination)
+        return breaker is not None and breaker.state(sending.ended()) == "open"
 
     # -- what subclasses say -------------------------------------------------------------------------------------
 
@@ -375,15 +382,19 @@ class Telling:
             if error.status in _SLOW_DOWN and error.retry_after_s:
                 pause_s = error.retry_after_s
             text = _storable(error.detail[:300])
-            destinations.save(connection, breakers.failed(breaker, now=now, error=text, pause_s=pause_s))
+            self._troubled[name] = breakers.failed(breaker, now=now, error=text, pause_s=pause_s)
+            destinations.save(connection, self._troubled[name])
         elif name in self._troubled and error is not None and error.fault is Fault.OURS:
             # Nothing was asked: whoever comes next may.
             destinations.save(connection, replace(self._troubled[name], probe_until=None))
-        elif name in self._troubled and destinations.end_trouble(connection, name):
-            del self._troubled[name]
-            where, purpose = self.waiting_for(outcome.sending), outcome.sending.first.row["purpose"]
-            count = deliveries.release(self._database, connection, purpose=purpose, where=where, now=now)
-            log.info("destination_is_back", destination=name, released=count)
+        elif name in self._troubled:
+            breaker = self._troubled.pop(name)
+            destinations.end_trouble(connection, name)
+            # A single failure among successes keeps its own time: tried again after each of them it would be given up.
+            if breaker.trips:
+                where, purpose = self.waiting_for(outcome.sending), outcome.sending.first.row["purpose"]
+                count = deliveries.release(self._database, connection, purpose=purpose, where=where, now=now)
+                log.info("destination_is_back", destination=name, released=count)
 
 
 def _storable(text: str) -> str:

@@ -49,7 +49,7 @@ def _filters(function: Any) -> Any:
         click.option("--channel", default="", help="Only by this channel."),
         click.option("--state", type=click.Choice(["", *STATES]), default="", help="Only in this state."),
         click.option(
-            "--fault", type=click.Choice(["", *FAULTS]), default="", help="ours: it never left. refused, away: they."
+            "--fault", type=click.Choice(["", *FAULTS]), default="", help="ours: it never left"
         ),
         click.option("--unheard", is_flag=True, help="Only what was given up and taken over by no other channel."),
         click.option("--since", default="", help="Date or time, Jakarta: first due from then on."),

@@ -113,7 +113,7 @@ def absent(person_id: str, since: str, until: str, back: bool) -> None:
 @click.option("--quiet", default=None, help="No hurry, no notice: 20:00-06:00. Empty: never quiet.")
 @click.option("--digest", default=None, help='What has no hurry comes together, at "07:30 13:00". Empty: at once.')
 @click.option(
-    "--off", default=None, help='What they need not hear: any of "warning amended withdrawn". Empty: all of it.'
+    "--off", default=None, help='Not to be told: any of "warning amended withdrawn". Empty: all is.'
 )
 @click.option("--stand-in", default=None, help="Who is told while they are absent. Empty: nobody.")
 def tell(person_id: str, **wishes: str | None) -> None:

@@ -4,6 +4,7 @@ apprise opens its connections itself, so the guard of our own does not watch the
 variable alone, and a person's address is written into it so that it can never become another host.
 """
 
+import logging
 import re
 from urllib.parse import quote
 
@@ -29,7 +30,7 @@ class ByApprise:
         sender = apprise.Apprise()
         if not sender.add(self._filled(envelope.address)):
             raise NotDelivered(f"{self._name}: apprise does not know such a URL", fault=Fault.OURS)
-        with LogCapture(level=apprise.logging.WARNING) as said:
+        with LogCapture(level=logging.WARNING) as said:  # type: ignore[no-untyped-call]
             taken = sender.notify(body=envelope.notice.text, title=envelope.notice.subject, body_format="text")
             words = said.getvalue()
         if not taken:

@@ -177,14 +177,21 @@ def retry(database: Database, connection: Connection, row: Mapping[str, Any], *,
 
 def hold(database: Database, connection: Connection, row: Mapping[str, Any], *, until: datetime, why: Held) -> None:
     """Let something wait although its time has come; what waits for its turn is announced when that comes."""
-    _update(connection, row["delivery_id"], next_attempt_at=until, held=why, lease_until=None, state=_resting(row))
+    made = row["attempts"] - _taken_back(connection, row)
+    state = "failed" if made else "pending"
+    held = {"next_attempt_at": until, "held": why, "lease_until": None, "state": state, "attempts": made}
+    _update(connection, row["delivery_id"], **held)
     if why is not Held.ORDER:
         announce(database, connection, [row], at=until)
 
 
-def _resting(row: Mapping[str, Any]) -> str:
-    # Begun by us and then put off: the attempt that was noted is not made, and has left no trace outside.
-    return "failed" if row["state"] in ("sending", "failed") else "pending"
+def _taken_back(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Take back an attempt that was noted as begun and is not made after all; tells whether there was one."""
+    if row["state"] != "sending":
+        return False
+    at = delivery_attempts.c
+    begun = (at.delivery_id == row["delivery_id"], at.number == row["attempts"], at.outcome == "begun")
+    return bool(connection.execute(sa.delete(delivery_attempts).where(*begun)).rowcount)
 
 
 def announce(
