@@ -39,6 +39,9 @@ class _Step(Protocol):
     def handle(self, messages: Sequence[Message]) -> None:
         """Do the step's work for these messages."""
 
+    def close(self) -> None:
+        """Close what is kept open."""
+
 
 class _Lane:
     """A thread that works off what it is given, in order."""
@@ -71,6 +74,7 @@ class _Lane:
                 with self._lock:
                     self._ended = self._work.empty()
                 if self._ended:
+                    step.close()
                     return
                 continue
             self._handle(step, messages, done)

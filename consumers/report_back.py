@@ -63,7 +63,7 @@ class ReportBack(Telling):
                 row for row in older if row["delivery_id"] in due or not self._passed(connection, row, attempt.now)
             ]
             if in_the_way:
-                self.hold(connection, attempt, _until(in_the_way[0], attempt.now), Held.ORDER)
+                self.hold(connection, [attempt], _until(in_the_way[0], attempt.now), Held.ORDER)
             else:
                 yield attempt
 
@@ -94,6 +94,11 @@ class ReportBack(Telling):
 
     def instead(self, *_: object) -> None:
         """See Telling.instead: there is no other way to a city; it waits."""
+
+    def close(self) -> None:
+        """See Telling.close."""
+        for city in self._cities.values():
+            city.close()
 
     def patience(self, _: Sending) -> Channel:
         """See Telling.patience."""

@@ -168,6 +168,10 @@ class Telling:
     def waiting_for(self, sending: Sending) -> Mapping[str, str]:
         """Return the column and value of all deliveries that go to the same destination."""
 
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections kept open between sendings."""
+
     def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Lock what is asked for, and what must be decided together with it."""
         return deliveries.lock(self._database, connection, delivery_ids)
@@ -252,10 +256,10 @@ class Telling:
         self.ended(connection, attempt.row, attempt.now)
         log.info("suppressed", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id, reason=why)
 
-    def hold(self, connection: Connection, attempt: Attempt, until: datetime, why: Held) -> None:
-        """Let a delivery wait."""
-        deliveries.hold(self._database, connection, attempt.row, until=until, why=why)
-        log.info("held", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id, why=why)
+    def hold(self, connection: Connection, attempts: Sequence[Attempt], until: datetime, why: Held) -> None:
+        """Let deliveries wait."""
+        deliveries.hold(self._database, connection, [one.row for one in attempts], until=until, why=why)
+        log.info("held", tickets=[one.row["ticket"] for one in attempts], until=until.isoformat(), why=why)
 
     def _admitted(self, connection: Connection, sendings: Sequence[Sending], now: datetime) -> list[Sending]:
         """Return what its destination can take now; the rest waits for it, or goes another way."""
@@ -275,13 +279,14 @@ class Telling:
         return admitted
 
     def _wait(self, connection: Connection, sending: Sending, until: datetime, breaker: Breaker, now: datetime) -> None:
-        for attempt in sending.attempts:
-            other = self.instead(attempt, sending.channel, now)
-            if other is None:
-                self.hold(connection, attempt, until, Held.BREAKER)
-                continue
-            why = f"{sending.destination} has failed {breaker.failures} times in a row: {breaker.last_error}"
-            self._give_up(connection, attempt, other, Result(detail=why, fault=Fault.AWAY), now)
+        others = [self.instead(attempt, sending.channel, now) for attempt in sending.attempts]
+        stuck = [attempt for attempt, other in zip(sending.attempts, others, strict=True) if other is None]
+        if stuck:
+            self.hold(connection, stuck, until, Held.BREAKER)
+        why = f"{sending.destination} has failed {breaker.failures} times in a row: {breaker.last_error}"
+        for attempt, other in zip(sending.attempts, others, strict=True):
+            if other is not None:
+                self._give_up(connection, attempt, other, Result(detail=why, fault=Fault.AWAY), now)
 
     # -- after it was sent ---------------------------------------------------------------------------------------
 

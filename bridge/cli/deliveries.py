@@ -48,9 +48,7 @@ def _filters(function: Any) -> Any:
         click.option("--to", "recipient", default="", help="Only to this person, source, or source/name."),
         click.option("--channel", default="", help="Only by this channel."),
         click.option("--state", type=click.Choice(["", *STATES]), default="", help="Only in this state."),
-        click.option(
-            "--fault", type=click.Choice(["", *FAULTS]), default="", help="ours: it never left"
-        ),
+        click.option("--fault", type=click.Choice(["", *FAULTS]), default="", help="ours: it never left"),
         click.option("--unheard", is_flag=True, help="Only what was given up and taken over by no other channel."),
         click.option("--since", default="", help="Date or time, Jakarta: first due from then on."),
         click.option("--until", default="", help="Date or time, Jakarta: first due before then."),

@@ -112,9 +112,7 @@ def absent(person_id: str, since: str, until: str, back: bool) -> None:
 @click.option("--channels", default=None, help='In order: "email telegram:8123456". See: bridge channels list')
 @click.option("--quiet", default=None, help="No hurry, no notice: 20:00-06:00. Empty: never quiet.")
 @click.option("--digest", default=None, help='What has no hurry comes together, at "07:30 13:00". Empty: at once.')
-@click.option(
-    "--off", default=None, help='Not to be told: any of "warning amended withdrawn". Empty: all is.'
-)
+@click.option("--off", default=None, help='Not to be told: any of "warning amended withdrawn". Empty: all is.')
 @click.option("--stand-in", default=None, help="Who is told while they are absent. Empty: nobody.")
 def tell(person_id: str, **wishes: str | None) -> None:
     """Say how somebody is told. A report given to them and what climbed to them they always hear of, at once.

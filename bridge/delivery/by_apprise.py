@@ -37,6 +37,9 @@ class ByApprise:
             raise NotDelivered(f"{self._name}: {self._without_secrets(words) or 'not taken, without a word'}")
         return Taken()
 
+    def close(self) -> None:
+        """See Outlet.close: apprise keeps nothing open."""
+
     def _filled(self, address: str) -> str:
         if "{to}" not in self._url:
             return self._url

@@ -40,6 +40,9 @@ class Outlet(Protocol):
             NotDelivered: nobody took it.
         """
 
+    def close(self) -> None:
+        """Close what is kept open between sendings."""
+
 
 class ByMail:
     """E-mail, over SMTP or as files."""
@@ -64,6 +67,10 @@ class ByMail:
         )
         return self._mailer.send(message)
 
+    def close(self) -> None:
+        """See Outlet.close."""
+        self._mailer.close()
+
 
 class ByWebhook:
     """A signed webhook (Standard Webhooks) to an office's own system; it answers 2xx once it holds the notice."""
@@ -85,3 +92,7 @@ class ByWebhook:
             },
         }
         return self._endpoint.send(envelope.message_id, event, replays=envelope.replays)
+
+    def close(self) -> None:
+        """See Outlet.close."""
+        self._endpoint.close()

@@ -175,23 +175,27 @@ def retry(database: Database, connection: Connection, row: Mapping[str, Any], *,
     announce(database, connection, [row], at=at)
 
 
-def hold(database: Database, connection: Connection, row: Mapping[str, Any], *, until: datetime, why: Held) -> None:
-    """Let something wait although its time has come; what waits for its turn is announced when that comes."""
-    made = row["attempts"] - _taken_back(connection, row)
-    state = "failed" if made else "pending"
-    held = {"next_attempt_at": until, "held": why, "lease_until": None, "state": state, "attempts": made}
-    _update(connection, row["delivery_id"], **held)
+def hold(
+    database: Database, connection: Connection, rows: Sequence[Mapping[str, Any]], *, until: datetime, why: Held
+) -> None:
+    """Let deliveries wait although their time has come; what waits for its turn is announced when that comes."""
+    for row in rows:
+        if row["state"] == "sending":
+            _take_back(connection, row)
+    ids = [row["delivery_id"] for row in rows]
+    state = sa.case((deliveries.c.attempts > 0, "failed"), else_="pending")
+    values = {"next_attempt_at": until, "held": why, "lease_until": None, "state": state}
+    connection.execute(sa.update(deliveries).where(deliveries.c.delivery_id.in_(ids)).values(values))
     if why is not Held.ORDER:
-        announce(database, connection, [row], at=until)
+        announce(database, connection, rows, at=until)
 
 
-def _taken_back(connection: Connection, row: Mapping[str, Any]) -> bool:
-    """Take back an attempt that was noted as begun and is not made after all; tells whether there was one."""
-    if row["state"] != "sending":
-        return False
+def _take_back(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Take back an attempt that was noted as begun and is not made after all."""
     at = delivery_attempts.c
     begun = (at.delivery_id == row["delivery_id"], at.number == row["attempts"], at.outcome == "begun")
-    return bool(connection.execute(sa.delete(delivery_attempts).where(*begun)).rowcount)
+    if connection.execute(sa.delete(delivery_attempts).where(*begun)).rowcount:
+        _update(connection, row["delivery_id"], attempts=row["attempts"] - 1)
 
 
 def announce(

@@ -1,6 +1,7 @@
 """Of one report the city never hears an older state after a newer one, and one address never waits for another."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,9 +21,11 @@ from tests.storage.office import ANI, KEY, LINKS, SOURCE, Office
 
 
 @pytest.fixture
-def report_back(office: Office, city: CityReceiver) -> ReportBack:
+def report_back(office: Office, city: CityReceiver) -> Iterator[ReportBack]:
     """The step that tells the city, over a real receiver."""
-    return step(office, city)
+    made = step(office, city)
+    yield made
+    made.close()
 
 
 def step(office: Office, city: CityReceiver, ways: Ways = Ways()) -> ReportBack:  # noqa: B008 - frozen
@@ -94,6 +97,7 @@ def test_two_processes_at_once_keep_the_order(office: Office, report_back: Repor
     work(office, report_back, other)
     office.pass_time(100)
     work(office, report_back, other)
+    other.close()
     assert (told(city), states(office)) == ([1, 2, 3], ["delivered"] * 3)
 
 
@@ -212,6 +216,7 @@ def test_schedule_of_the_city_is_what_the_file_says(office: Office, city: CityRe
     for _ in range(4):
         work(office, hasty)
         office.pass_time(2)
+    hasty.close()
     (row,) = office.rows("deliveries", purpose="callback")
     assert (row["state"], row["attempts"], len(city.requests)) == ("given_up", 2, 2)
 
@@ -251,5 +256,6 @@ def test_every_address_of_a_source_is_told_by_itself(office: Office, city: CityR
         assert told(city) == [1, 2, 3]
         ids = {one.headers["webhook-id"] for one in (*city.requests, *archive.requests)}
         assert len(ids) == 6
+        report_back.close()
     finally:
         archive.stop()
