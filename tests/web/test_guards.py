@@ -52,6 +52,7 @@ MAY = {
     ("POST", f"{ONE_ASIDE}/check"): MENDERS,
     ("POST", f"{ONE_ASIDE}/<any(fix, release, discard):deed>"): MENDERS,
     ("POST", "/desk/reports/<ticket>/acknowledge"): EVERYBODY,
+    ("POST", "/desk/reports/<ticket>/attachments/<int:number>"): EVERYBODY,  # then: assignee and secretariat alone
     ("POST", "/desk/reports/<ticket>/moves/<move>"): MOVERS,
     ("POST", "/desk/reports/<ticket>/met/<kind>"): MOVERS,
     ("POST", "/desk/reports/<ticket>/assign"): MOVERS - {Role.OFFICER},
