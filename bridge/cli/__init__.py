@@ -12,6 +12,7 @@ from bridge.cli import (
     engine,
     inspect,
     manage,
+    notices,
     policies,
     privacy,
     receipts,
@@ -58,6 +59,7 @@ _MODULES = (
     manage,
     sources,
     receipts,
+    notices,
 )
 
 for module in _MODULES:

@@ -248,6 +248,24 @@ def test_connection_the_server_closed_between_two_mails_is_made_anew(net: Net) -
     assert [mailer.send(letter(n)).status for n in (1, 2)] == [250, 250]
 
 
+def test_connection_with_an_answer_outstanding_is_not_used_again(net: Net) -> None:
+    """A late answer to this mail would be taken for the answer to the next."""
+
+    def too_late(talk: Talk) -> None:
+        talk.say("220 mail.example\r\n")
+        talk.hear("EHLO")
+        talk.say("250 mail.example\r\n")
+        talk.hear("nothing any more")
+
+    def take_one(talk: Talk) -> None:
+        lose_before_the_answer(talk)
+        talk.say("250 ok\r\n")
+
+    mailer = net.mailer(f"smtp://127.0.0.1:{net.play(too_late, take_one)}", limit_s=SHORT_S)
+    assert refused(mailer).fault is AWAY
+    assert mailer.send(letter(2)).status == 250
+
+
 def test_greylisted_recipient_is_taken_when_we_come_again(post: Post, net: Net) -> None:
     post.rcpt = ["451 4.7.1 greylisted"]
     port = net.serve(post)
