@@ -61,7 +61,7 @@ def test_only_what_may_be_turned_off_says_where_and_one_click_only_where_it_work
     assert read(one_click=True)["List-Unsubscribe-Post"] is None
 
 
-@pytest.mark.parametrize("sign", ["", " – “leasing”"])
+@pytest.mark.parametrize("sign", ["", "– “leasing”"])
 def test_long_subject_is_folded_where_it_may_be_and_arrives_whole(sign: str) -> None:
     subject = (
         f"Eskalasi tingkat 2 K7Q2-9XWM-4T8S: {'Penarikan kendaraan bermotor tanpa surat tugas ' * 4}{sign}".strip()
