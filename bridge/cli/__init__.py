@@ -14,6 +14,7 @@ from bridge.cli import (
     engine,
     inspect,
     manage,
+    notices,
     policies,
     privacy,
     receipts,
@@ -62,6 +63,7 @@ _MODULES = (
     manage,
     sources,
     receipts,
+    notices,
 )
 
 for module in _MODULES:

@@ -2,11 +2,24 @@
 
 from flask import Blueprint
 
-from bridge.desk import attachments, banner, entrance, handover, inbox, log, mail, oneclick, report, set_aside, sources
+from bridge.desk import (
+    attachments,
+    banner,
+    entrance,
+    handover,
+    inbox,
+    log,
+    mail,
+    oneclick,
+    report,
+    set_aside,
+    sources,
+    texts,
+)
 from bridge.service import Service
 
 
 def blueprints(service: Service) -> list[Blueprint]:
     """Return the areas of the desk."""
-    areas = (banner, entrance, inbox, report, attachments, handover, log, set_aside, mail, sources, oneclick)
+    areas = (banner, entrance, inbox, report, attachments, handover, log, set_aside, mail, sources, texts, oneclick)
     return [area.blueprint(service) for area in areas]

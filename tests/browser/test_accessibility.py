@@ -24,6 +24,7 @@ Pages = dict[str, tuple[str, str]]
 PAGE_NAMES = (
     "track late", "track asked", "track green", "report late", "report case", "report masked", "inbox", "log", "mail", "login",
     "ask", "api", "one click", "one click, too late", "set aside", "one set aside", "one discarded", "sources",
+    "texts",
 )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def pages(town: Town) -> Pages:
         ("kartika", "/desk/"), ("kartika", "/desk/escalations?warnings=1"), ("kartika", "/desk/mail"), ("", "/desk/login"),
         ("", "/track/"), ("", "/api/docs"), ("", town.link(late, "ani")), ("", town.link(case, "ani")),
         ("sekar", "/desk/set-aside"), ("adi", f"/desk/set-aside/{town.set_aside()[0]}"), ("adi", f"/desk/set-aside/{discarded}"),
-        ("adi", "/desk/sources"),
+        ("adi", "/desk/sources"), ("adi", "/desk/texts?kind=digest"),
     ]  # fmt: skip
     return dict(zip(PAGE_NAMES, paths, strict=True))
 

@@ -47,6 +47,7 @@ MAY = {
     ("GET", "/desk/escalations.json"): NOT_OFFICERS,
     ("GET", "/desk/mail"): NOT_OFFICERS,
     ("GET", "/desk/sources"): {Role.ADMIN},
+    ("GET", "/desk/texts"): {Role.ADMIN},
     ("GET", "/desk/set-aside"): MENDERS,
     ("GET", ONE_ASIDE): MENDERS,
     ("POST", f"{ONE_ASIDE}/check"): MENDERS,
