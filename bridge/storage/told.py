@@ -15,6 +15,7 @@ from bridge.storage.tables import deliveries, delivery_attempts, replays
 #: Pressed twice, a replay sends nothing twice: what was replayed so short a time ago is left out.
 REPLAYED_LATELY = timedelta(minutes=10)
 _ENDED = ("delivered", "given_up", "suppressed")
+_MOST_NOTED = 20
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Wanted:
     """
 
     report_id: str = ""
+    ticket: str = ""
     state: str = ""
     purpose: str = ""
     recipient: str = ""
@@ -37,7 +39,7 @@ class Wanted:
 
     def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
         """Return what a row must be."""
-        for name in ("report_id", "state", "purpose", "recipient", "channel", "fault"):
+        for name in ("report_id", "ticket", "state", "purpose", "recipient", "channel", "fault"):
             if value := getattr(self, name):
                 yield deliveries.c[name] == value
         if self.unheard:
@@ -50,15 +52,16 @@ class Wanted:
             yield deliveries.c.delivery_id.in_(self.delivery_ids)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what was asked for, as the list of replays keeps it."""
-        return {
+        """Return what was asked for, as the list of replays keeps it; of single deliveries the first ones."""
+        asked = {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in vars(self).items()
             if value and name != "delivery_ids"
         }
+        return asked if self.delivery_ids is None else asked | {"delivery_ids": sorted(self.delivery_ids)[:_MOST_NOTED]}
 
 
-def listed(connection: Connection, wanted: Wanted = Wanted(), *, most: int = 200) -> list[dict[str, Any]]:  # noqa: B008 - frozen
+def listed(connection: Connection, wanted: Wanted = Wanted(), *, most: int = 200) -> list[dict[str, Any]]:
     """Return deliveries, newest first."""
     statement = sa.select(deliveries).where(*wanted.conditions())
     ordered = statement.order_by(deliveries.c.created_at.desc(), deliveries.c.sequence.desc(), deliveries.c.delivery_id)
@@ -120,16 +123,27 @@ def once_more(
     Same id, fresh timestamp, marked as a replay; what failed and waits is tried at once. What is being sent, and
     what was replayed in the last ten minutes (unless `again`), stays as it is.
     """
-    statement = sa.select(deliveries).where(*wanted.conditions(), deliveries.c.state != "sending")
-    if not again:
-        lately = deliveries.c.replayed_at > now - REPLAYED_LATELY
-        statement = statement.where(sa.or_(deliveries.c.replayed_at.is_(None), ~lately))
+    statement = sa.select(deliveries).where(*_may_leave(wanted, now, again=again))
     statement = statement.where(deliveries.c.delivery_id > after).order_by(deliveries.c.delivery_id).limit(most)
     rows = connection.execute(database.for_update(statement)).mappings().all()
     for row in rows:
         _begin_again(connection, row, now)
     announce(database, connection, rows, at=now)
     return [row["delivery_id"] for row in rows]
+
+
+def would_leave(connection: Connection, wanted: Wanted, *, now: datetime, again: bool = False) -> int:
+    """Return how many deliveries `once_more` would let leave."""
+    counted = sa.select(sa.func.count()).select_from(deliveries)
+    return connection.execute(counted.where(*_may_leave(wanted, now, again=again))).scalar_one()
+
+
+def _may_leave(wanted: Wanted, now: datetime, *, again: bool) -> Iterator[sa.ColumnElement[bool]]:
+    yield from wanted.conditions()
+    yield deliveries.c.state != "sending"
+    if not again:
+        lately = deliveries.c.replayed_at > now - REPLAYED_LATELY
+        yield sa.or_(deliveries.c.replayed_at.is_(None), ~lately)
 
 
 def _begin_again(connection: Connection, row: sa.RowMapping, now: datetime) -> None:
@@ -151,12 +165,17 @@ def _begin_again(connection: Connection, row: sa.RowMapping, now: datetime) -> N
     )
 
 
-def note_replay(
-    connection: Connection, wanted: Wanted, count: int, *, reason: str, actor: str, now: datetime
-) -> None:
-    """Write down who sent what once more, and why."""
+def note_replay(connection: Connection, wanted: Wanted, count: int, *, reason: str, actor: str, now: datetime) -> int:
+    """Write down who sent what once more, and why; returns the note's number."""
     row = {"wanted": wanted.as_json(), "deliveries": count, "reason": reason, "actor": actor, "at": now}
-    connection.execute(sa.insert(replays), [row])
+    key = connection.execute(sa.insert(replays).values(row)).inserted_primary_key
+    return int(key[0]) if key else 0
+
+
+def add_to_replay(connection: Connection, number: int, more: int) -> None:
+    """Count what the next batch of a noted replay sent."""
+    grown = {"deliveries": replays.c.deliveries + more}
+    connection.execute(sa.update(replays).where(replays.c.id == number).values(grown))
 
 
 def replays_listed(connection: Connection, *, most: int = 50) -> list[dict[str, Any]]:
