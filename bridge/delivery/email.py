@@ -25,6 +25,9 @@ class Mailer(Protocol):
             NotDelivered: refused, or nobody there; or nobody knows, and the same message has to be sent again.
         """
 
+    def close(self) -> None:
+        """Give back what is kept open between two messages."""
+
 
 _UTF8 = Charset("utf-8")
 _UTF8.body_encoding = QP
@@ -120,6 +123,9 @@ class FileMailer:
         except OSError as error:
             raise NotDelivered(f"mail folder: {error}") from error
         return Taken(response=f"written as {name}.eml")
+
+    def close(self) -> None:
+        """See Mailer.close: no file stays open."""
 
 
 def open_mailer(smtp_url: str, folder: Path) -> Mailer:

@@ -64,6 +64,10 @@ class ByMail:
         )
         return self._mailer.send(message)
 
+    def close(self) -> None:
+        """Hang up; the next notice connects anew."""
+        self._mailer.close()
+
 
 class ByWebhook:
     """A signed webhook (Standard Webhooks) to an office's own system; it answers 2xx once it holds the notice."""
