@@ -2,11 +2,29 @@
 
 from flask import Blueprint
 
-from bridge.desk import attachments, banner, entrance, handover, inbox, log, mail, oneclick, report, set_aside, sources
+from bridge.desk import (
+    attachments,
+    banner,
+    deliveries,
+    entrance,
+    handover,
+    inbox,
+    log,
+    mail,
+    me,
+    oneclick,
+    replays,
+    report,
+    set_aside,
+    sources,
+)
 from bridge.service import Service
 
 
 def blueprints(service: Service) -> list[Blueprint]:
     """Return the areas of the desk."""
-    areas = (banner, entrance, inbox, report, attachments, handover, log, set_aside, mail, sources, oneclick)
+    areas = (
+        *(banner, entrance, inbox, report, attachments, handover, log, set_aside),
+        *(deliveries, replays, mail, sources, me, oneclick),
+    )
     return [area.blueprint(service) for area in areas]

@@ -10,23 +10,34 @@ from sqlalchemy.engine import Connection
 
 from bridge.storage.database import Database
 from bridge.storage.deliveries import announce
-from bridge.storage.tables import deliveries, delivery_attempts, replays
+from bridge.storage.tables import deliveries, delivery_attempts, replays, reports
 
 #: Pressed twice, a replay sends nothing twice: what was replayed so short a time ago is left out.
 REPLAYED_LATELY = timedelta(minutes=10)
 _ENDED = ("delivered", "given_up", "suppressed")
 _MOST_NOTED = 20
+_UNHEARD = sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None))
+#: What people look at apart: failed by our own fault, refused or never answered, gone on by another way, not ended yet.
+LOTS: Mapping[str, sa.ColumnElement[bool]] = {
+    "ours": sa.and_(_UNHEARD, deliveries.c.fault == "ours"),
+    "theirs": sa.and_(_UNHEARD, sa.or_(deliveries.c.fault.is_(None), deliveries.c.fault != "ours")),
+    "elsewhere": sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_not(None)),
+    "waiting": deliveries.c.finished_at.is_(None),
+}
+#: What travels in one digest was decided within this time.
+_DIGEST_WITHIN = timedelta(days=3)
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Which deliveries; empty means any. `since` and `until` are aware instants, of when they were first due.
 
-    `fault` is away, refused or ours; `unheard` leaves out what another channel took over.
+    `fault` is away, refused or ours; `unheard` leaves out what another channel took over. `lot` is one of LOTS.
     """
 
     report_id: str = ""
     ticket: str = ""
+    lot: str = ""
     state: str = ""
     purpose: str = ""
     recipient: str = ""
@@ -39,15 +50,23 @@ class Wanted:
 
     def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
         """Return what a row must be."""
-        for name in ("report_id", "ticket", "state", "purpose", "recipient", "channel", "fault"):
+        for name in ("report_id", "state", "purpose", "recipient", "channel", "fault"):
             if value := getattr(self, name):
                 yield deliveries.c[name] == value
-        if self.unheard:
-            yield sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None))
         if self.since:
             yield deliveries.c.created_at >= self.since
         if self.until:
             yield deliveries.c.created_at < self.until
+        yield from self._among()
+
+    def _among(self) -> Iterator[sa.ColumnElement[bool]]:
+        if self.ticket:
+            about = sa.select(reports.c.report_id).where(reports.c.ticket == self.ticket)
+            yield deliveries.c.report_id == about.scalar_subquery()
+        if self.lot:
+            yield LOTS[self.lot]
+        if self.unheard:
+            yield _UNHEARD
         if self.delivery_ids is not None:
             yield deliveries.c.delivery_id.in_(self.delivery_ids)
 
@@ -77,6 +96,16 @@ def attempts_of(connection: Connection, delivery_ids: Collection[str]) -> dict[s
     return found
 
 
+def fellows(connection: Connection, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what left together with a delivery, without itself."""
+    if not row["digest_id"]:
+        return []
+    near = deliveries.c.created_at.between(row["created_at"] - _DIGEST_WITHIN, row["created_at"] + _DIGEST_WITHIN)
+    same = sa.and_(deliveries.c.digest_id == row["digest_id"], deliveries.c.delivery_id != row["delivery_id"])
+    found = connection.execute(sa.select(deliveries).where(near, same).order_by(deliveries.c.created_at)).mappings()
+    return [dict(one) for one in found]
+
+
 @dataclass(frozen=True)
 class Counts:
     """What waits and what failed, in rows; ages in seconds."""
@@ -92,8 +121,7 @@ def counts(connection: Connection, now: datetime) -> Counts:
     """Return the figures of this moment; every one reads a partial index."""
     open_ones = deliveries.c.finished_at.is_(None)
     oldest = connection.execute(sa.select(sa.func.min(deliveries.c.created_at)).where(open_ones)).scalar()
-    unheard = sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None))
-    by_fault = _by(connection, deliveries.c.fault, unheard)
+    by_fault = _by(connection, deliveries.c.fault, _UNHEARD)
     return Counts(
         waiting=_by(connection, deliveries.c.state, open_ones),
         oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
