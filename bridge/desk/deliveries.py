@@ -162,5 +162,4 @@ def _one(service: Service, delivery_id: str) -> dict[str, Any]:
         "lately": row["replayed_at"] is not None and row["replayed_at"] > now - told.REPLAYED_LATELY,
         "may_resend": g.person.role in RESENDERS,
         "channel_name": _channel,
-        "no_reason": False,
     }
