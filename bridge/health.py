@@ -37,7 +37,7 @@ def blueprint(service: Service, parts: Collection[str]) -> Blueprint:
         if "receiver" in parts and not service.settings.embedded:
             figures += generate_latest(_spool(service))
         if "desk" in parts:
-            figures += generate_latest(_facts(service))
+            figures += generate_latest(_facts(service)) + generate_latest(_told(service))
         return Response(figures, content_type=CONTENT_TYPE_LATEST)
 
     return routes
@@ -84,6 +84,12 @@ def _facts(service: Service) -> CollectorRegistry:
         if value is not None:
             Gauge(f"bridge_{name}", f"see docs/operations.md: {name}", registry=registry).set(value)
     return registry
+
+
+def _told(service: Service) -> CollectorRegistry:
+    from bridge.told_figures import registry
+
+    return registry(service)
 
 
 def _text(text: str, status: int = 200) -> Response:

@@ -74,6 +74,26 @@ WORDS: dict[str, tuple[str, str]] = {
     "failed": ("gagal, akan diulang", "failed, will be retried"),
     "given_up": ("menyerah", "given up"),
     "suppressed": ("tidak perlu lagi", "no longer needed"),
+    # what is told, and by whose fault it was not
+    "notice": ("pemberitahuan", "notice"),
+    "callback": ("kabar ke kota", "callback"),
+    "fault_ours": ("kesalahan kami", "our own fault"),
+    "fault_refused": ("ditolak tujuan", "refused there"),
+    "fault_away": ("tujuan tidak menjawab", "no answer there"),
+    "begun": ("dimulai", "begun"),
+    "by_email": ("e-mail", "e-mail"),
+    "by_desk": ("meja kerja", "the desk"),
+    "by_webhook": ("webhook", "webhook"),
+    # why something waits although its time has come
+    "held_quiet": ("jam tenang", "quiet hours"),
+    "held_digest": ("menunggu ringkasan", "waits for the digest"),
+    "held_burst": ("terlalu banyak sekaligus, dikumpulkan", "too many at once, gathered"),
+    "held_breaker": ("tujuan sedang bermasalah", "its destination is in trouble"),
+    "held_order": ("menunggu kabar yang lebih dulu", "an older one goes first"),
+    # a destination with trouble
+    "breaker_closed": ("masih dikirimi", "still tried"),
+    "breaker_open": ("dibiarkan sebentar", "left alone for a while"),
+    "breaker_half_open": ("dicoba dengan satu kiriman", "asked with one try"),
     # what lies aside
     "aside_waiting": ("menunggu", "waiting"),
     "aside_released": ("dilepaskan", "released"),

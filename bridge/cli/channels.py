@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -60,20 +61,23 @@ def test(channel: str, person_id: str) -> None:
 
     Example: bridge channels test email --to ani
     """
-    from bridge.delivery.errors import NotDelivered
+    from bridge.reports.channels import name_of
     from bridge.storage import people
-    from bridge.testing_channels import send_test
+    from bridge.trying_channels import try_channels
 
     service = open_service(need_rules=True)
     with service.database.read() as connection:
         person = people.one(connection, person_id)
     _known(service, channel)
-    try:
-        taken = send_test(service, person, channel)
-    except NotDelivered as error:
-        raise click.ClickException(f"not taken ({error.fault}): {error.detail}") from error
-    answer = " ".join(str(part) for part in (taken.status, taken.response) if part)
-    click.echo(f"Taken by {channel}{': ' + answer if answer else ''}.")
+    entries = tuple(entry for entry in person.channels if name_of(entry) == channel) or (channel,)
+    tried = try_channels(replace(person, channels=entries), service.ways, service.new_outlets(), service.links)
+    if not tried:
+        raise click.ClickException(f"{person_id} has no address on {channel}")
+    (one,) = tried
+    answer = " ".join(str(part) for part in (one.status, one.answer) if part)
+    if not one.taken:
+        raise click.ClickException(f"not taken: {answer}")
+    click.echo(f"Taken by {channel} in {one.duration_ms} ms{': ' + answer if answer else ''}.")
 
 
 def _known(service: Service, channel: str) -> None:

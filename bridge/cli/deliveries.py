@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, me, moment, open_service, optional_ticket, show_json, show_table
-from bridge.cli.progress import LateBar
+from bridge.cli.common import Bar, as_json, me, moment, open_service, optional_ticket, show_json, show_table
 from bridge.service import Service
 from bridge.storage.told import Wanted
 
@@ -149,19 +148,19 @@ def replay(ticket: str, since: str, until: str, reason: str, again: bool, dry_ru
     if not dry_run:
         _resend(service, asked, reason, again)
         return
-    from bridge.storage import told
+    from bridge.resending import preview
 
-    with service.database.read() as connection:
-        count = told.replayable(connection, asked, now=service.database.now(connection), again=again)
-    click.echo(f"{count} deliveries would be sent once more.")
+    click.echo(f"{preview(service.database, asked, again=again)} deliveries would be sent once more.")
 
 
 def _resend(service: Service, wanted: Wanted, reason: str, again: bool) -> None:
-    from bridge.resending import resend
+    from bridge.resending import preview, resend
 
+    total = preview(service.database, wanted, again=again)
     with ExitStack() as stack:
-        bar = LateBar(stack, "Sending once more")
-        count = resend(service.database, wanted, actor=me().name, reason=reason, again=again, progress=bar)
+        bar = Bar(stack, "Sending once more")
+        how = {"actor": me().name, "reason": reason, "progress": lambda done: bar(done, total)}
+        count = resend(service.database, wanted, again=again, **how)
     click.echo(f"{count} deliveries will be sent once more, now.")
     if not count:
         click.echo("What is being sent, and what was sent once more in the last ten minutes, is left out (--again).")

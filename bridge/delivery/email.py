@@ -26,7 +26,7 @@ class Mailer(Protocol):
         """
 
     def close(self) -> None:
-        """Hang up, if there is a line."""
+        """Give back what is kept open between two messages."""
 
 
 _UTF8 = Charset("utf-8")
@@ -125,7 +125,7 @@ class FileMailer:
         return Taken(response=f"written as {name}.eml")
 
     def close(self) -> None:
-        """See Mailer.close: there is none."""
+        """See Mailer.close: no file stays open."""
 
 
 def open_mailer(smtp_url: str, folder: Path) -> Mailer:

@@ -68,7 +68,7 @@ class ByMail:
         return self._mailer.send(message)
 
     def close(self) -> None:
-        """See Outlet.close."""
+        """Hang up; the next notice connects anew."""
         self._mailer.close()
 
 

@@ -5,12 +5,15 @@ from flask import Blueprint
 from bridge.desk import (
     attachments,
     banner,
+    deliveries,
     entrance,
     handover,
     inbox,
     log,
     mail,
+    me,
     oneclick,
+    replays,
     report,
     set_aside,
     sources,
@@ -21,5 +24,8 @@ from bridge.service import Service
 
 def blueprints(service: Service) -> list[Blueprint]:
     """Return the areas of the desk."""
-    areas = (banner, entrance, inbox, report, attachments, handover, log, set_aside, mail, sources, texts, oneclick)
+    areas = (
+        *(banner, entrance, inbox, report, attachments, handover, log, set_aside),
+        *(deliveries, replays, mail, sources, texts, me, oneclick),
+    )
     return [area.blueprint(service) for area in areas]

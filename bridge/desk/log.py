@@ -2,17 +2,16 @@
 
 import csv
 import io
-from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
 
 from bridge.auth import OVERSEERS, needs
+from bridge.desk.days import day
 from bridge.reports.clocks import Kind
 from bridge.service import Service
 from bridge.storage import escalations, people
 from bridge.storage.workers import pulse
-from bridge.words import ZONE
 
 _COLUMNS = (
     "seq",
@@ -82,17 +81,9 @@ def _wanted() -> escalations.Wanted:
         office=request.args.get("office", ""),
         still_open=request.args.get("open") == "1",
         exhausted=request.args.get("exhausted") == "1",
-        since=_day(request.args.get("since", "")),
-        until=_day(request.args.get("until", ""), after=1),
+        since=day(request.args.get("since", "")),
+        until=day(request.args.get("until", ""), after=1),
     )
-
-
-def _day(text: str, *, after: int = 0) -> datetime | None:
-    """Return the local midnight at which a day written like 2026-11-24 begins, or one `after`; None if it is no day."""
-    try:
-        return datetime.combine(date.fromisoformat(text), time(), ZONE) + timedelta(days=after)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _content(service: Service) -> dict[str, Any]:

@@ -8,10 +8,11 @@ import structlog
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from bridge.auth import EVERYBODY, acting, needs
+from bridge.auth import EVERYBODY, OVERSEERS, acting, needs
 from bridge.clock_words import duration, ladder, ledger, local, office_names, span_words
 from bridge.comparing import BUSINESS_DAYS, about_business, alike
 from bridge.desk.bar import bar
+from bridge.desk.deliveries import shown
 from bridge.desk.shown import actor_name, facts_of, happened, shown_report, used_percent
 from bridge.looking import needs_contact, revealed, veiled
 from bridge.pages import language
@@ -123,6 +124,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "needs": APPLICATION_NEEDS,
         "clocks": [_clock(one, book, names | office_names(book), now) for one in _soonest_first(explained)],
         "desks": _desks(where, names),
+        "sees_deliveries": g.person.role in OVERSEERS,
         "timeline": _timeline(history, fired, told, names),
         "office": book.offices[report.office],
     }
@@ -191,7 +193,7 @@ def _timeline(
     """Return everything that happened, newest first: history, escalations and deliveries in one line."""
     lines = [{"at": h["at"], "what": "history", **h, **_in_words(h, names)} for h in history]
     lines += [{"at": e["fired_at"], "what": "escalation", **e} for e in fired]
-    lines += [{"at": d["finished_at"] or d["created_at"], "what": "delivery", **d} for d in told]
+    lines += [{"at": d["finished_at"] or d["created_at"], "what": "delivery", **shown(d, names)} for d in told]
     # Turned round after sorting, so that of two things at one instant the later one is above as well.
     return sorted(lines, key=lambda line: line["at"])[::-1]
 

@@ -10,21 +10,34 @@ from sqlalchemy.engine import Connection
 
 from bridge.storage.database import Database
 from bridge.storage.deliveries import announce
-from bridge.storage.tables import deliveries, delivery_attempts, replays
+from bridge.storage.tables import deliveries, delivery_attempts, replays, reports
 
 #: Pressed twice, a replay sends nothing twice: what was replayed so short a time ago is left out.
 REPLAYED_LATELY = timedelta(minutes=10)
 _ENDED = ("delivered", "given_up", "suppressed")
+_MOST_NOTED = 20
+_UNHEARD = sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None))
+#: What people look at apart: failed by our own fault, refused or never answered, gone on by another way, not ended yet.
+LOTS: Mapping[str, sa.ColumnElement[bool]] = {
+    "ours": sa.and_(_UNHEARD, deliveries.c.fault == "ours"),
+    "theirs": sa.and_(_UNHEARD, sa.or_(deliveries.c.fault.is_(None), deliveries.c.fault != "ours")),
+    "elsewhere": sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_not(None)),
+    "waiting": deliveries.c.finished_at.is_(None),
+}
+#: What travels in one digest was decided within this time.
+_DIGEST_WITHIN = timedelta(days=3)
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Which deliveries; empty means any. `since` and `until` are aware instants, of when they were first due.
 
-    `fault` is away, refused or ours; `unheard` leaves out what another channel took over.
+    `fault` is away, refused or ours; `unheard` leaves out what another channel took over. `lot` is one of LOTS.
     """
 
     report_id: str = ""
+    ticket: str = ""
+    lot: str = ""
     state: str = ""
     purpose: str = ""
     recipient: str = ""
@@ -40,22 +53,31 @@ class Wanted:
         for name in ("report_id", "state", "purpose", "recipient", "channel", "fault"):
             if value := getattr(self, name):
                 yield deliveries.c[name] == value
-        if self.unheard:
-            yield sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None))
         if self.since:
             yield deliveries.c.created_at >= self.since
         if self.until:
             yield deliveries.c.created_at < self.until
+        yield from self._among()
+
+    def _among(self) -> Iterator[sa.ColumnElement[bool]]:
+        if self.ticket:
+            about = sa.select(reports.c.report_id).where(reports.c.ticket == self.ticket)
+            yield deliveries.c.report_id == about.scalar_subquery()
+        if self.lot:
+            yield LOTS[self.lot]
+        if self.unheard:
+            yield _UNHEARD
         if self.delivery_ids is not None:
             yield deliveries.c.delivery_id.in_(self.delivery_ids)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what was asked for, as the list of replays keeps it."""
-        return {
+        """Return what was asked for, as the list of replays keeps it; of single deliveries the first ones."""
+        asked = {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in vars(self).items()
             if value and name != "delivery_ids"
         }
+        return asked if self.delivery_ids is None else asked | {"delivery_ids": sorted(self.delivery_ids)[:_MOST_NOTED]}
 
 
 def listed(connection: Connection, wanted: Wanted = Wanted(), *, most: int = 200) -> list[dict[str, Any]]:
@@ -74,6 +96,16 @@ def attempts_of(connection: Connection, delivery_ids: Collection[str]) -> dict[s
     return found
 
 
+def fellows(connection: Connection, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what left together with a delivery, without itself."""
+    if not row["digest_id"]:
+        return []
+    near = deliveries.c.created_at.between(row["created_at"] - _DIGEST_WITHIN, row["created_at"] + _DIGEST_WITHIN)
+    same = sa.and_(deliveries.c.digest_id == row["digest_id"], deliveries.c.delivery_id != row["delivery_id"])
+    found = connection.execute(sa.select(deliveries).where(near, same).order_by(deliveries.c.created_at)).mappings()
+    return [dict(one) for one in found]
+
+
 @dataclass(frozen=True)
 class Counts:
     """What waits and what failed, in rows; ages in seconds."""
@@ -89,8 +121,7 @@ def counts(connection: Connection, now: datetime) -> Counts:
     """Return the figures of this moment; every one reads a partial index."""
     open_ones = deliveries.c.finished_at.is_(None)
     oldest = connection.execute(sa.select(sa.func.min(deliveries.c.created_at)).where(open_ones)).scalar()
-    unheard = sa.and_(deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None))
-    by_fault = _by(connection, deliveries.c.fault, unheard)
+    by_fault = _by(connection, deliveries.c.fault, _UNHEARD)
     return Counts(
         waiting=_by(connection, deliveries.c.state, open_ones),
         oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
@@ -120,8 +151,8 @@ def once_more(
     Same id, fresh timestamp, marked as a replay; what failed and waits is tried at once. What is being sent, and
     what was replayed in the last ten minutes (unless `again`), stays as it is.
     """
-    statement = sa.select(deliveries).where(*_replayable(wanted, now, again), deliveries.c.delivery_id > after)
-    statement = statement.order_by(deliveries.c.delivery_id).limit(most)
+    statement = sa.select(deliveries).where(*_may_leave(wanted, now, again=again))
+    statement = statement.where(deliveries.c.delivery_id > after).order_by(deliveries.c.delivery_id).limit(most)
     rows = connection.execute(database.for_update(statement)).mappings().all()
     for row in rows:
         _begin_again(connection, row, now)
@@ -129,13 +160,13 @@ def once_more(
     return [row["delivery_id"] for row in rows]
 
 
-def replayable(connection: Connection, wanted: Wanted, *, now: datetime, again: bool = False) -> int:
-    """Return how many `once_more` would take."""
-    counted = sa.select(sa.func.count()).select_from(deliveries).where(*_replayable(wanted, now, again))
-    return connection.execute(counted).scalar_one()
+def would_leave(connection: Connection, wanted: Wanted, *, now: datetime, again: bool = False) -> int:
+    """Return how many deliveries `once_more` would let leave."""
+    counted = sa.select(sa.func.count()).select_from(deliveries)
+    return connection.execute(counted.where(*_may_leave(wanted, now, again=again))).scalar_one()
 
 
-def _replayable(wanted: Wanted, now: datetime, again: bool) -> Iterator[sa.ColumnElement[bool]]:
+def _may_leave(wanted: Wanted, now: datetime, *, again: bool) -> Iterator[sa.ColumnElement[bool]]:
     yield from wanted.conditions()
     yield deliveries.c.state != "sending"
     if not again:
@@ -162,10 +193,17 @@ def _begin_again(connection: Connection, row: sa.RowMapping, now: datetime) -> N
     )
 
 
-def note_replay(connection: Connection, wanted: Wanted, count: int, *, reason: str, actor: str, now: datetime) -> None:
-    """Write down who sent what once more, and why."""
+def note_replay(connection: Connection, wanted: Wanted, count: int, *, reason: str, actor: str, now: datetime) -> int:
+    """Write down who sent what once more, and why; returns the note's number."""
     row = {"wanted": wanted.as_json(), "deliveries": count, "reason": reason, "actor": actor, "at": now}
-    connection.execute(sa.insert(replays), [row])
+    key = connection.execute(sa.insert(replays).values(row)).inserted_primary_key
+    return int(key[0]) if key else 0
+
+
+def add_to_replay(connection: Connection, number: int, more: int) -> None:
+    """Count what the next batch of a noted replay sent."""
+    grown = {"deliveries": replays.c.deliveries + more}
+    connection.execute(sa.update(replays).where(replays.c.id == number).values(grown))
 
 
 def replays_listed(connection: Connection, *, most: int = 50) -> list[dict[str, Any]]:

@@ -23,7 +23,10 @@ def seen(connection: Connection, worker: str, step: str, now: datetime) -> None:
 
 @dataclass(frozen=True)
 class Pulse:
-    """Is anybody overlooked? Ages in seconds; `watcher_s` is None when no watcher was ever there."""
+    """Is anybody overlooked? Ages in seconds; `watcher_s` is None when no watcher was ever there.
+
+    `given_up` counts what nobody heard: not what a person's next channel took over.
+    """
 
     oldest_overdue_s: float
     watcher_s: float | None
@@ -48,7 +51,7 @@ def pulse(connection: Connection, now: datetime) -> Pulse:
         outbox=_count(connection, outbox),
         outbox_age_s=_age(now, oldest),
         deliveries_open=_count(connection, deliveries, deliveries.c.finished_at.is_(None)),
-        given_up=_count(connection, deliveries, deliveries.c.state == "given_up"),
+        given_up=_count(connection, deliveries, deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None)),
         aside=lies_aside.waiting,
         aside_oldest_s=_age(now, lies_aside.oldest_at),
         exhausted=_count(connection, obligations, obligations.c.state == "running", obligations.c.next_due.is_(None)),

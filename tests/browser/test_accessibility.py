@@ -13,6 +13,7 @@ from tests.browser.conftest import Visits
 from tests.browser.town import Town
 from tests.servers import eventually, new_folder
 from tests.web.processes import Bridge
+from tests.web.told_story import REFUSED_BY_CITY, STORY
 
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -25,6 +26,7 @@ PAGE_NAMES = (
     "track late", "track asked", "track green", "report late", "report case", "report masked", "inbox", "log", "mail", "login",
     "ask", "api", "one click", "one click, too late", "set aside", "one set aside", "one discarded", "sources",
     "texts",
+    "deliveries", "deliveries, all", "delivery refused", "delivery delivered", "replay", "replay, counted", "report told", "me",
 )  # fmt: skip
 
 
@@ -38,6 +40,7 @@ def pages(town: Town) -> Pages:
     town.move(green, Move.ACKNOWLEDGE, Move.CLOSE)
     discarded, _ = town.set_aside()
     town.service.worklist.discard(discarded, "person:adi", "kiriman uji")
+    told = town.told(asked, *STORY)
     eventually(lambda: town.level(late) >= 1, 40, "a report climbs")
     paths = [
         ("", f"/track/{late}"), ("", f"/track/{asked}"), ("", f"/track/{green}"),
@@ -46,6 +49,10 @@ def pages(town: Town) -> Pages:
         ("", "/track/"), ("", "/api/docs"), ("", town.link(late, "ani")), ("", town.link(case, "ani")),
         ("sekar", "/desk/set-aside"), ("adi", f"/desk/set-aside/{town.set_aside()[0]}"), ("adi", f"/desk/set-aside/{discarded}"),
         ("adi", "/desk/sources"), ("adi", "/desk/texts?kind=digest"),
+        ("kartika", "/desk/deliveries"), ("adi", "/desk/deliveries?list=all"),
+        ("adi", f"/desk/deliveries/{told[STORY.index(REFUSED_BY_CITY)]}"), ("adi", f"/desk/deliveries/{told[-1]}"),
+        ("adi", "/desk/deliveries/replay"), ("adi", "/desk/deliveries/replay?purpose=callback&since=2026-01-01T08:00"),
+        ("sekar", f"/desk/reports/{asked}"), ("ani", "/desk/me"),
     ]  # fmt: skip
     return dict(zip(PAGE_NAMES, paths, strict=True))
 

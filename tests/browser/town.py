@@ -20,6 +20,7 @@ from bridge.storage.reports import NoSuchReport
 from bridge.storage.workers import pulse
 from tests.servers import eventually
 from tests.web.processes import ROOT, Bridge, new_id, post, report, signed
+from tests.web.told_story import Told, happen, trouble
 
 PASSWORD = "kata sandi untuk uji"
 #: Reports of this category climb the demo's ladder of seconds; all others have working hours.
@@ -59,6 +60,7 @@ class Town:
         self.service = Service.from_environment(self.bridge.environment())
         self.service.rules.prepare()
         self._add_people()
+        self._in_trouble = False
         #: A report nobody answers.
         self.ignored = self.complain("Klaim asuransi kesehatan ditolak tanpa alasan yang jelas", category=FAST)
 
@@ -91,6 +93,13 @@ class Town:
                 return next((row["id"] for row in set_aside.listed(connection) if row["webhook_id"] == name), 0)
 
         return eventually(number, 20, "it lies aside"), report(external_id)
+
+    def told(self, ticket: str, *story: Told) -> list[str]:
+        """Let deliveries about a report have become what is said, and destinations be in trouble; returns the ids."""
+        if not self._in_trouble:
+            trouble(self.service)
+            self._in_trouble = True
+        return happen(self.service, ticket, *story)
 
     def move(self, ticket: str, *moves: Move) -> str:
         """Make moves in the chair's name, and return the ticket."""

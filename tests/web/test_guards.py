@@ -35,6 +35,7 @@ EVERYBODY = set(Role)
 NOT_OFFICERS = EVERYBODY - {Role.OFFICER}
 MOVERS = EVERYBODY - {Role.DINAS_HEAD}
 MENDERS = {Role.SECRETARIAT, Role.ADMIN}
+RESENDERS = {Role.SECRETARIAT, Role.ADMIN}
 ONE_ASIDE = "/desk/set-aside/<int(max=9223372036854775807):number>"
 #: (method, route) -> who may; everybody else is told 403.
 MAY = {
@@ -45,6 +46,14 @@ MAY = {
     ("GET", "/desk/escalations/rows"): NOT_OFFICERS,
     ("GET", "/desk/escalations.csv"): NOT_OFFICERS,
     ("GET", "/desk/escalations.json"): NOT_OFFICERS,
+    ("GET", "/desk/deliveries"): NOT_OFFICERS,
+    ("GET", "/desk/deliveries/<uuid:delivery_id>"): NOT_OFFICERS,
+    ("POST", "/desk/deliveries/<uuid:delivery_id>/again"): RESENDERS,
+    ("GET", "/desk/deliveries/replay"): NOT_OFFICERS,
+    ("POST", "/desk/deliveries/replay"): RESENDERS,
+    ("GET", "/desk/me"): EVERYBODY,
+    ("POST", "/desk/me"): EVERYBODY,
+    ("POST", "/desk/me/test"): EVERYBODY,
     ("GET", "/desk/mail"): NOT_OFFICERS,
     ("GET", "/desk/sources"): {Role.ADMIN},
     ("GET", "/desk/texts"): {Role.ADMIN},
@@ -75,6 +84,7 @@ def filled(route: str, ticket: str = "0000-0000-0000") -> str:
     values = {
         "number": "4711",
         "deed": "discard",
+        "delivery_id": "00000000-0000-5000-8000-000000000000",
         "ticket": ticket,
         "move": "resume",
         "kind": "summons",
