@@ -159,8 +159,14 @@ def _resend(service: Service, wanted: Wanted, reason: str, again: bool) -> None:
     total = preview(service.database, wanted, again=again)
     with ExitStack() as stack:
         bar = Bar(stack, "Sending once more")
-        how = {"actor": me().name, "reason": reason, "progress": lambda done: bar(done, total)}
-        count = resend(service.database, wanted, again=again, **how)
+        count = resend(
+            service.database,
+            wanted,
+            actor=me().name,
+            reason=reason,
+            again=again,
+            progress=lambda done: bar(done, total),
+        )
     click.echo(f"{count} deliveries will be sent once more, now.")
     if not count:
         click.echo("What is being sent, and what was sent once more in the last ten minutes, is left out (--again).")
