@@ -157,6 +157,11 @@ def test_server_that_does_not_speak_of_the_mail_is_away(
     assert "\0" not in error.detail
 
 
+def test_server_that_talks_without_end_is_cut_short_before_it_fills_the_memory(net: Net) -> None:
+    port = net.play(says("220-endless\r\n" * 10_000, hang_up=False))
+    assert "more than a mail server has to say" in refused(net.mailer(f"smtp://127.0.0.1:{port}")).detail
+
+
 def test_nobody_there_is_away(net: Net) -> None:
     assert refused(net.mailer(f"smtp://127.0.0.1:{free_port()}")).fault is AWAY
 
