@@ -17,7 +17,7 @@ from consumers.steps import STEPS
 ROOT = Path(__file__).parents[2]
 VENDOR = ROOT / "bridge/static/vendor"
 #: Not steps: the package itself, what all steps share, the list of them, what two steps share, and their spans.
-SHARED = {"__init__", "runtime", "steps", "telling", "attempts"}
+SHARED = {"__init__", "runtime", "steps", "telling", "attempts", "lanes"}
 
 
 def table_of_steps() -> dict[str, list[str]]:
