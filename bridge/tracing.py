@@ -260,7 +260,7 @@ def _load_and_record(finished: RecordedSpan) -> None:
 
 
 def _made(exporters: tuple[str, ...]) -> Callable[[RecordedSpan], None] | None:
-    from bridge.span_export import SpanExport  # 25 MB that a process without traces need not have
+    from bridge.span_export import SpanExport  # 15 MB that a process without traces need not have
 
     try:
         return SpanExport(exporters).record

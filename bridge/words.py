@@ -55,6 +55,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "escalation": ("Eskalasi", "Escalation"),
     "warning": ("Peringatan tenggat", "Deadline warning"),
     "withdrawn": ("Laporan dicabut", "Report withdrawn"),
+    "digest": ("Ringkasan", "Digest"),
     "status_changed": ("Kabar ke aplikasi kota", "Status to the city app"),
     "forgotten": ("Data pribadi dihapus", "Personal data removed"),
     # why two reports may be the same

@@ -139,9 +139,7 @@ def _misnamed(name: str, loaded: Mapping[str, Any]) -> Iterator[str]:
 def _bad(source: ChannelSource, loaded: Mapping[str, Any]) -> Iterator[str]:
     if source.kind == "webhook" and not source.keys:
         secret = loaded["secret"] or "a variable named here"
-        yield (
-            f"{FILE}: {source.name}.secret: {loaded['url']} is set, so {secret} must hold the key notices are signed with"
-        )
+        yield (f"{FILE}: {source.name}.secret: {loaded['url']} is set, so {secret} must hold the key that signs")
     for number, key in enumerate(source.keys, start=1):
         try:
             sending_key(key)

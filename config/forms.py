@@ -59,6 +59,10 @@ def _time_of_day(text: str) -> None:
         raise ValidationError(f"{text!r} is not a time of day like '12:00'") from error
 
 
+# `source/name` stands in a column of 64.
+_FURTHER = validate.Regexp(r"[a-z0-9][a-z0-9-]{0,19}\Z", error="must be at most 20 small letters, digits, dashes")
+
+
 class CallbackSchema(Checked):
     """A further address a city is told back at."""
 
@@ -80,8 +84,7 @@ class SourceSchema(Checked):
     mapping = fields.Dict(keys=fields.String(), values=fields.String(), load_default=None)
     expected_datetime = fields.Boolean(load_default=False)
     callbacks = fields.Dict(
-        # `source/name` stands in a column of 64.
-        keys=fields.String(validate=validate.Regexp(r"[a-z0-9][a-z0-9-]{0,19}\Z", error="small letters, digits, dashes; 20 at most")),
+        keys=fields.String(validate=_FURTHER),
         values=fields.Nested(CallbackSchema),
         load_default=dict,
     )

@@ -34,7 +34,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("BRIDGE_BROKER_URL", "the queue; amqp://… or embedded:///path", "embedded, in the data folder", "URL"),
     Setting("BRIDGE_DATA_DIR", "embedded database and queue, made keys, mail as files", "var/", "folder"),
-    Setting("BRIDGE_CONFIG_DIR", "sources, offices, routing, policies, calendars", "config/", "folder"),
+    Setting("BRIDGE_CONFIG_DIR", "sources, offices, routing, policies, calendars, texts", "config/", "folder"),
     Setting("BRIDGE_LISTEN", "address the web side listens on", "127.0.0.1:8311", "host:port"),
     Setting(
         "BRIDGE_PUBLIC_URL", "how the outside reaches us; goes into links", "http:// and the listen address", "URL"

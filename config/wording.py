@@ -6,7 +6,7 @@ A text that is missing there is the shipped one, so that a folder need hold only
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import product
@@ -71,7 +71,8 @@ class _Check:
         self._loader = Loader(sources)
         self.environment = writing(self._loader)
         self._faults: dict[str, None] = {}
-        self._seen: set[tuple[str, frozenset[str]]] = set()
+        #: Whether the names of a text, given these facts, are right.
+        self._named: dict[tuple[str, frozenset[str]], bool] = {}
 
     def faults(self) -> list[str]:
         """Return every fault: what cannot be read, wrong names wherever they stand, and what goes wrong in use."""
@@ -89,9 +90,7 @@ class _Check:
         self._faults[f"texts/{place}: {fault}"] = None
 
     def _text(self, name: str, kind: str) -> None:
-        before = len(self._faults)
-        self._names(name, _fields(Several) if kind == "digest" else _fields(Told) | _fields(Single))
-        if len(self._faults) > before:
+        if not self._is_named(name, _fields(Several) if kind == "digest" else _fields(Told) | _fields(Single)):
             return
         for known in known_to(kind):
             written = self._written(name, known)
@@ -103,7 +102,8 @@ class _Check:
                 return
 
     def _frame(self) -> None:
-        self._names("notice.html", _fields(Frame))
+        if not self._is_named("notice.html", _fields(Frame)):
+            return
         for urgent in (False, True):
             self._written("notice.html", vars(Frame("id", "Laporan baru", urgent, parts(A_BODY, OURS))))
 
@@ -117,30 +117,42 @@ class _Check:
             self._add(_place(error, name), str(error))
             return None
 
-    def _names(self, name: str, names: Names) -> None:
+    def _is_named(self, name: str, names: Names) -> bool:
         """Look for names that are none in a text and in those it includes, also where no facts lead to."""
         known = (name, frozenset(names))
         tree = self._loader.trees.get(name)
-        if known in self._seen or tree is None:
-            return
-        self._seen.add(known)
-        found = list(tree.find_all((nodes.Name, nodes.Getattr, nodes.For, nodes.Include)))
-        types = {**names, **_looped(found, names)}
+        if known not in self._named and tree is not None:
+            # A text that includes itself is found out when it is written.
+            self._named[known] = True
+            found = list(tree.find_all((nodes.Name, nodes.Getattr, nodes.For, nodes.Include)))
+            given = self._given(found, names)
+            wrong = [(node, text) for node in found for text in _misnamed(node, *given)]
+            for node, text in wrong:
+                self._add(f"{name}:{node.lineno}", text)
+            self._named[known] = not wrong and all([self._is_named(each, names) for each in _included(found)])
+        return self._named.get(known, False)
+
+    def _given(self, found: Sequence[nodes.Node], names: Names) -> tuple[Names, set[str], Collection[str]]:
+        """Return the types of what a text can name, its own variables and jinja's, and all texts."""
         own = {node.name for node in found if isinstance(node, nodes.Name) and node.ctx != "load"}
-        for node in found:
-            if isinstance(node, nodes.Include) and isinstance(node.template, nodes.Const):
-                self._names(node.template.value, names)
-            for wrong in _misnamed(node, types, own | set(self.environment.globals)):
-                self._add(f"{name}:{node.lineno}", wrong)
+        return {**names, **_looped(found, names)}, own | set(self.environment.globals), self._sources
 
 
-def _misnamed(node: nodes.Node, types: Names, own: set[str]) -> Iterator[str]:
+def _included(found: Sequence[nodes.Node]) -> list[str]:
+    templates = [node.template for node in found if isinstance(node, nodes.Include)]
+    return [template.value for template in templates if isinstance(template, nodes.Const)]
+
+
+def _misnamed(node: nodes.Node, types: Names, own: set[str], texts: Collection[str]) -> Iterator[str]:
     if isinstance(node, nodes.Name) and node.name not in types and node.name not in own:
         yield f"no field {node.name!r}; there are {', '.join(sorted(types))}"
     if isinstance(node, nodes.Getattr):
         owner = _type(node.node, types)
         if _has_fields(owner) and node.attr not in _fields(owner):
             yield f"no field {node.attr!r} here; there are {', '.join(_fields(owner))}"
+    for included in _included([node]):
+        if included not in texts:
+            yield f"includes {included!r}; there are {', '.join(texts)}"
 
 
 def _looped(found: Sequence[nodes.Node], names: Names) -> dict[str, Any]:
@@ -184,9 +196,9 @@ def _unlike_mail(written: str, ticket: str) -> str:
         return "the first line is the subject, and it is empty"
     if ticket not in subject:
         return "the subject must hold {{ report.ticket }}: people look for it"
-    if body[:1] != "\n":
-        return "an empty line must follow the subject"
-    return "" if body.strip() else "nothing follows the subject"
+    if not body.strip():
+        return "nothing follows the subject"
+    return "" if body.startswith("\n") else "an empty line must follow the subject"
 
 
 def _place(error: Exception, name: str) -> str:

@@ -1,7 +1,7 @@
 """One slow address holds up nobody else: deliveries go through lanes, a few for each destination, side by side.
 
-A lane is a thread with a step of its own, made when there is something for it. `handle` returns when all lanes have done
-their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later,
+A lane is a thread with a step of its own, made when there is something for it. `handle` returns when all lanes have
+done their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later,
 and goes on in its lane meanwhile. So a message is never forgotten by a crash, and never waits behind a stranger.
 """
 
@@ -39,6 +39,9 @@ class _Step(Protocol):
     def handle(self, messages: Sequence[Message]) -> None:
         """Do the step's work for these messages."""
 
+    def close(self) -> None:
+        """Close what is kept open."""
+
 
 class _Lane:
     """A thread that works off what it is given, in order."""
@@ -71,6 +74,7 @@ class _Lane:
                 with self._lock:
                     self._ended = self._work.empty()
                 if self._ended:
+                    step.close()
                     return
                 continue
             self._handle(step, messages, done)
@@ -78,7 +82,7 @@ class _Lane:
     def _handle(self, step: _Step, messages: Sequence[Message], done: "Future[None]") -> None:
         try:
             step.handle(messages)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last line of a thread: who waits gets it
             # Whoever still waits raises it; if nobody does, the messages come again by themselves.
             log.warning("lane_failed", lane=self._thread.name, error=f"{type(error).__name__}: {error}"[:300])
             done.set_exception(error)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
 
 from bridge.delivery.errors import Fault, NotDelivered, Taken
 from bridge.delivery.facts import Item
@@ -73,7 +74,11 @@ class NotifyOffice(Telling):
         digests = {row.digest_id for row in asked if row.digest_id}
         if digests:
             ids += deliveries.fellows(connection, digests)
-        return deliveries.lock(self._database, connection, list(dict.fromkeys(ids)))
+        rows = deliveries.lock(self._database, connection, list(dict.fromkeys(ids)))
+        absent = {row["payload"]["for"] for row in rows if "for" in row["payload"]} - set(self._people)
+        if absent:
+            self._people |= people.by_ids(connection, absent)
+        return rows
 
     def arrange(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Sending]:
         """See Telling.arrange."""
@@ -102,22 +107,21 @@ class NotifyOffice(Telling):
     def _unhurried(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Return those that leave by themselves now; the others wait for their time, or for company."""
         paces = destinations.paces_of(connection, {attempt.row["recipient"] for attempt in attempts})
-        leaving = []
+        leaving: list[Attempt] = []
+        waiting: dict[tuple[datetime, Held], list[Attempt]] = defaultdict(list)
         for attempt in attempts:
             held = self._held(connection, attempt, paces)
-            if held is None:
-                leaving.append(attempt)
-            else:
-                self.hold(connection, attempt, *held)
+            (leaving if held is None else waiting[held]).append(attempt)
+        for (until, why), together in waiting.items():
+            self.hold(connection, together, until, why)
         return leaving
 
-    def _held(
-        self, connection: Connection, attempt: Attempt, paces: dict[str, Any]
-    ) -> tuple[datetime, Held] | None:
+    def _held(self, connection: Connection, attempt: Attempt, paces: dict[str, Any]) -> tuple[datetime, Held] | None:
         person = self._people.get(attempt.row["recipient"])
-        if person is None or attempt.tries > 1 or self._way(attempt) == DESK:
+        # What is tried again, or was let through a moment ago, has waited for its time.
+        if person is None or attempt.tries > 1 or self._is_ours(attempt.row) or self._way(attempt) == DESK:
             return None
-        zone = self._rules.book.calendar_for(attempt.report.office).zone
+        zone = ZoneInfo(self._rules.book.calendar_for(attempt.report.office).zone)
         wished = held_until(person, attempt.row["event"], attempt.now, zone)
         if wished:
             return wished
@@ -186,9 +190,7 @@ class NotifyOffice(Telling):
         if why:
             return self._texts.digest(person, items, why=why, links=self._links)
         (item,) = items
-        return self._texts.notice(
-            item.report, person, item.delivery_row, self._links, remaining_s=item.remaining_s
-        )
+        return self._texts.notice(item.report, person, item.delivery_row, self._links, remaining_s=item.remaining_s)
 
     def _item(self, attempt: Attempt) -> Item:
         """Return what is told, with the name of whom the person stands in for."""
@@ -223,6 +225,11 @@ class NotifyOffice(Telling):
         deadline = datetime.fromisoformat(text)
         calendar = self._rules.book.calendar_for(attempt.report.office)
         return calendar.elapsed(attempt.now, deadline) - calendar.elapsed(deadline, attempt.now)
+
+    def close(self) -> None:
+        """See Telling.close."""
+        for outlet in self._outlets.values():
+            outlet.close()
 
     # -- when it fails -------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class ReportBack(Telling):
                 row for row in older if row["delivery_id"] in due or not self._passed(connection, row, attempt.now)
             ]
             if in_the_way:
-                self.hold(connection, attempt, _until(in_the_way[0], attempt.now), Held.ORDER)
+                self.hold(connection, [attempt], _until(in_the_way[0], attempt.now), Held.ORDER)
             else:
                 yield attempt
 
@@ -92,7 +92,15 @@ class ReportBack(Telling):
         event = {"type": "report.status_changed", "timestamp": data["occurred_at"], "data": data}
         return city.send(row["delivery_id"], event, replays=row["replays"])
 
-    def patience(self, sending: Sending) -> Channel:
+    def instead(self, *_: object) -> None:
+        """See Telling.instead: there is no other way to a city; it waits."""
+
+    def close(self) -> None:
+        """See Telling.close."""
+        for city in self._cities.values():
+            city.close()
+
+    def patience(self, _: Sending) -> Channel:
         """See Telling.patience."""
         return self._ways.city
 
@@ -115,4 +123,5 @@ def _in_order(attempt: Attempt) -> tuple[str, str, int]:
 
 def _until(row: Mapping[str, Any], now: datetime) -> datetime:
     """Return when an older one may have ended: so long nobody needs to look for the one that waits for it."""
-    return max(filter(None, (row["lease_until"], row["next_attempt_at"], now)))
+    known: list[datetime] = [row["lease_until"] or now, row["next_attempt_at"] or now, now]
+    return max(known)

@@ -122,13 +122,15 @@ class Telling:
             sendings = self._begin(waiting)
             self._unsent = {one.delivery_id: one.number for sending in sendings for one in sending.attempts}
             for place, sending in enumerate(sendings):
-                if place and time.monotonic() - sending.first.looked_at > LOOK_AGAIN_S:
+                if place and self._looks_again(sending):
                     break
                 for attempt in sending.attempts:
                     del self._unsent[attempt.delivery_id]
                 with ExitStack() as spans:
                     seen = [
-                        spans.enter_context(attempt_span(one.row, sending.channel, one.number, above.get(one.delivery_id)))
+                        spans.enter_context(
+                            attempt_span(one.row, sending.channel, one.number, above.get(one.delivery_id))
+                        )
                         for one in sending.attempts
                     ]
                     self._unrecorded.append(outcome := self._tell(sending))
@@ -136,6 +138,13 @@ class Telling:
                         ended(one, outcome.taken, outcome.error)
                 self._record()
             waiting = list(self._unsent)
+
+    def _looks_again(self, sending: Sending) -> bool:
+        """Tell whether what was looked up before may not be so any more."""
+        if time.monotonic() - sending.first.looked_at > LOOK_AGAIN_S:
+            return True
+        breaker = self._troubled.get(sending.destination)
+        return breaker is not None and breaker.state(sending.ended()) == "open"
 
     # -- what subclasses say -------------------------------------------------------------------------------------
 
@@ -159,13 +168,17 @@ class Telling:
     def waiting_for(self, sending: Sending) -> Mapping[str, str]:
         """Return the column and value of all deliveries that go to the same destination."""
 
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections kept open between sendings."""
+
     def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Lock what is asked for, and what must be decided together with it."""
         return deliveries.lock(self._database, connection, delivery_ids)
 
+    @abstractmethod
     def instead(self, attempt: Attempt, channel: str, now: datetime) -> Delivery | None:
         """Return the same thing by the next channel, or None when none is left."""
-        return None
 
     def ended(self, connection: Connection, row: Mapping[str, Any], now: datetime) -> None:
         """Do what the end of a delivery makes possible."""
@@ -243,10 +256,10 @@ class Telling:
         self.ended(connection, attempt.row, attempt.now)
         log.info("suppressed", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id, reason=why)
 
-    def hold(self, connection: Connection, attempt: Attempt, until: datetime, why: Held) -> None:
-        """Let a delivery wait."""
-        deliveries.hold(self._database, connection, attempt.row, until=until, why=why)
-        log.info("held", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id, why=why)
+    def hold(self, connection: Connection, attempts: Sequence[Attempt], until: datetime, why: Held) -> None:
+        """Let deliveries wait."""
+        deliveries.hold(self._database, connection, [one.row for one in attempts], until=until, why=why)
+        log.info("held", tickets=[one.row["ticket"] for one in attempts], until=until.isoformat(), why=why)
 
     def _admitted(self, connection: Connection, sendings: Sequence[Sending], now: datetime) -> list[Sending]:
         """Return what its destination can take now; the rest waits for it, or goes another way."""
@@ -265,16 +278,15 @@ class Telling:
             admitted.append(sending)
         return admitted
 
-    def _wait(
-        self, connection: Connection, sending: Sending, until: datetime, breaker: Breaker, now: datetime
-    ) -> None:
-        for attempt in sending.attempts:
-            other = self.instead(attempt, sending.channel, now)
-            if other is None:
-                self.hold(connection, attempt, until, Held.BREAKER)
-                continue
-            why = f"{sending.destination} has failed {breaker.failures} times in a row: {breaker.last_error}"
-            self._give_up(connection, attempt, other, Result(detail=why, fault=Fault.AWAY), now)
+    def _wait(self, connection: Connection, sending: Sending, until: datetime, breaker: Breaker, now: datetime) -> None:
+        others = [self.instead(attempt, sending.channel, now) for attempt in sending.attempts]
+        stuck = [attempt for attempt, other in zip(sending.attempts, others, strict=True) if other is None]
+        if stuck:
+            self.hold(connection, stuck, until, Held.BREAKER)
+        why = f"{sending.destination} has failed {breaker.failures} times in a row: {breaker.last_error}"
+        for attempt, other in zip(sending.attempts, others, strict=True):
+            if other is not None:
+                self._give_up(connection, attempt, other, Result(detail=why, fault=Fault.AWAY), now)
 
     # -- after it was sent ---------------------------------------------------------------------------------------
 
@@ -357,9 +369,7 @@ class Telling:
         self, connection: Connection, attempt: Attempt, other: Delivery | None, result: Result, now: datetime
     ) -> None:
         went_on = other.channel if other else None
-        deliveries.finish(
-            connection, attempt.delivery_id, "given_up", now=now, result=result, fell_back_to=went_on
-        )
+        deliveries.finish(connection, attempt.delivery_id, "given_up", now=now, result=result, fell_back_to=went_on)
         if other is not None:
             deliver(self._database, connection, [other])
         self.ended(connection, attempt.row, now)
@@ -377,15 +387,19 @@ class Telling:
             if error.status in _SLOW_DOWN and error.retry_after_s:
                 pause_s = error.retry_after_s
             text = _storable(error.detail[:300])
-            destinations.save(connection, breakers.failed(breaker, now=now, error=text, pause_s=pause_s))
+            self._troubled[name] = breakers.failed(breaker, now=now, error=text, pause_s=pause_s)
+            destinations.save(connection, self._troubled[name])
         elif name in self._troubled and error is not None and error.fault is Fault.OURS:
             # Nothing was asked: whoever comes next may.
             destinations.save(connection, replace(self._troubled[name], probe_until=None))
-        elif name in self._troubled and destinations.end_trouble(connection, name):
-            del self._troubled[name]
-            where, purpose = self.waiting_for(outcome.sending), outcome.sending.first.row["purpose"]
-            count = deliveries.release(self._database, connection, purpose=purpose, where=where, now=now)
-            log.info("destination_is_back", destination=name, released=count)
+        elif name in self._troubled:
+            breaker = self._troubled.pop(name)
+            destinations.end_trouble(connection, name)
+            # A single failure among successes keeps its own time: tried again after each of them it would be given up.
+            if breaker.trips:
+                where, purpose = self.waiting_for(outcome.sending), outcome.sending.first.row["purpose"]
+                count = deliveries.release(self._database, connection, purpose=purpose, where=where, now=now)
+                log.info("destination_is_back", destination=name, released=count)
 
 
 def _storable(text: str) -> str:

@@ -7,11 +7,14 @@ import click
 from bridge.casework import NothingOwed
 from bridge.cli import (
     calendar,
+    channels,
     check,
     clock,
+    deliveries,
     engine,
     inspect,
     manage,
+    notices,
     policies,
     privacy,
     receipts,
@@ -52,12 +55,15 @@ _MODULES = (
     calendar,
     policies,
     inspect,
+    deliveries,
+    channels,
     set_aside,
     privacy,
     engine,
     manage,
     sources,
     receipts,
+    notices,
 )
 
 for module in _MODULES:

@@ -1,4 +1,4 @@
-"""`bridge escalations | deliveries`: the logs."""
+"""`bridge escalations`: the log."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import click
 
 from bridge.cli.common import as_json, open_service, optional_ticket, show_json, show_table
 from bridge.reports.clocks import Kind
-
-DELIVERY_STATES = ("pending", "sending", "delivered", "failed", "given_up", "suppressed")
 
 
 @click.group()
@@ -157,44 +155,4 @@ def verify() -> None:
     click.echo(f"The chain is whole: {verdict.sealed} rows, {verdict.unsealed} not yet sealed.")
 
 
-@click.group()
-def deliveries() -> None:
-    """Notices to the office and callbacks to the city."""
-
-
-@deliveries.command("list")
-@click.option("--state", type=click.Choice(["", *DELIVERY_STATES]), default="", help="Only this state.")
-@click.option("--most", default=200, show_default=True, type=click.IntRange(1, 1_000_000))
-@as_json
-def list_deliveries(state: str, most: int, as_json: bool) -> None:
-    """List deliveries, newest first.
-
-    Example: bridge deliveries list --state failed
-    """
-    from bridge.storage import deliveries as stored
-
-    service = open_service(need_rules=True)
-    with service.database.read() as connection:
-        found = stored.listed(connection, state=state, most=most)
-    rows = [
-        {
-            "id": row["delivery_id"],
-            "ticket": row["ticket"],
-            "purpose": row["purpose"],
-            "event": row["event"],
-            "channel": row["channel"],
-            "to": row["recipient"],
-            "state": row["state"],
-            "attempts": row["attempts"],
-            "next_attempt_at": row["next_attempt_at"],
-            "last_error": row["last_error"],
-        }
-        for row in found
-    ]
-    if as_json:
-        show_json(rows)
-    else:
-        show_table(rows, ("ticket", "purpose", "event", "channel", "to", "state", "attempts", "last_error"))
-
-
-COMMANDS = (escalations, deliveries)
+COMMANDS = (escalations,)

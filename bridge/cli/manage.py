@@ -7,12 +7,16 @@ import re
 import secrets
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.common import as_json, moment, open_service, show_json, show_table
 from bridge.reports.people import Person, Role
 from bridge.words import when
+
+if TYPE_CHECKING:
+    from config.channels import Channels
 
 
 @click.group()
@@ -101,6 +105,64 @@ def absent(person_id: str, since: str, until: str, back: bool) -> None:
         else "present again"
     )
     click.echo(f"{person_id} is {span}.")
+
+
+@people.command("tell")
+@click.argument("person_id")
+@click.option("--channels", default=None, help='In order: "email telegram:8123456". See: bridge channels list')
+@click.option("--quiet", default=None, help="No hurry, no notice: 20:00-06:00. Empty: never quiet.")
+@click.option("--digest", default=None, help='What has no hurry comes together, at "07:30 13:00". Empty: at once.')
+@click.option("--off", default=None, help='Not to be told: any of "warning amended withdrawn". Empty: all is.')
+@click.option("--stand-in", default=None, help="Who is told while they are absent. Empty: nobody.")
+def tell(person_id: str, **wishes: str | None) -> None:
+    """Say how somebody is told. A report given to them and what climbed to them they always hear of, at once.
+
+    Example: bridge people tell ani --channels "email telegram:8123456" --quiet 20:00-06:00 --stand-in budi
+    """
+    from bridge.storage import people as stored
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        person = stored.one(connection, person_id)
+        changed = wished(wishes, service.configuration.channels)
+        if changed.get("stand_in"):
+            stored.one(connection, changed["stand_in"])
+    if changed.get("stand_in") == person.person_id:
+        raise click.ClickException("nobody stands in for themselves")
+    if changed:
+        with service.database.write() as connection:
+            stored.set_fields(connection, person_id, **changed)
+    told = {name: getattr(person, name) for name in ("channels", "quiet", "digest", "turned_off", "stand_in")} | changed
+    for name, value in told.items():
+        click.echo(f"{name:12} {' '.join(value) if isinstance(value, list | tuple) else value or '-'}")
+
+
+def wished(wishes: dict[str, str | None], channels: Channels) -> dict[str, Any]:
+    """Return what of a person's wishes changes, checked.
+
+    Raises:
+        ClickException: one of them cannot be read.
+    """
+    from bridge.reports.channels import name_of
+    from bridge.reports.preferences import MAY_TURN_OFF, BadTimes, digest_times, quiet_hours
+
+    given = {name: text for name, text in wishes.items() if text is not None}
+    entries, off = given.get("channels", "").split(), given.get("off", "").split()
+    known = {**channels.sources, **channels.unset}
+    for entry in entries:
+        if name_of(entry) not in known:
+            raise click.ClickException(f"no channel {name_of(entry)!r}; channels.toml has {', '.join(known)}")
+    for event in off:
+        if event not in MAY_TURN_OFF:
+            raise click.ClickException(f"{event!r} cannot be turned off; only {', '.join(MAY_TURN_OFF)} can")
+    try:
+        quiet_hours(given.get("quiet", ""))
+        digest_times(given.get("digest", ""))
+    except BadTimes as error:
+        raise click.ClickException(str(error)) from error
+    columns = {"channels": entries, "turned_off": off, "stand_in": given.get("stand_in") or None}
+    named = {"off": "turned_off"}
+    return {named.get(name, name): columns.get(named.get(name, name), text) for name, text in given.items()}
 
 
 @people.command("password")

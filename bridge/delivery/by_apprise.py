@@ -4,6 +4,7 @@ apprise opens its connections itself, so the guard of our own does not watch the
 variable alone, and a person's address is written into it so that it can never become another host.
 """
 
+import logging
 import re
 from urllib.parse import quote
 
@@ -29,19 +30,22 @@ class ByApprise:
         sender = apprise.Apprise()
         if not sender.add(self._filled(envelope.address)):
             raise NotDelivered(f"{self._name}: apprise does not know such a URL", fault=Fault.OURS)
-        with LogCapture(level=apprise.logging.WARNING) as said:
+        with LogCapture(level=logging.WARNING) as said:  # type: ignore[no-untyped-call]
             taken = sender.notify(body=envelope.notice.text, title=envelope.notice.subject, body_format="text")
             words = said.getvalue()
         if not taken:
             raise NotDelivered(f"{self._name}: {self._without_secrets(words) or 'not taken, without a word'}")
         return Taken()
 
+    def close(self) -> None:
+        """See Outlet.close: apprise keeps nothing open."""
+
     def _filled(self, address: str) -> str:
         if "{to}" not in self._url:
             return self._url
         if not _ADDRESS.fullmatch(address):
             raise NotDelivered(
-                f"{self._name}: {address!r} is no address there; say one: bridge people tell … --channels {self._name}:…",
+                f"{self._name}: {address!r} is no address there; bridge people tell … --channels {self._name}:ADDRESS",
                 permanent=True,
                 fault=Fault.OURS,
             )

@@ -40,6 +40,9 @@ class Outlet(Protocol):
             NotDelivered: nobody took it.
         """
 
+    def close(self) -> None:
+        """Close what is kept open between sendings."""
+
 
 class ByMail:
     """E-mail, over SMTP or as files."""
@@ -89,3 +92,7 @@ class ByWebhook:
             },
         }
         return self._endpoint.send(envelope.message_id, event, replays=envelope.replays)
+
+    def close(self) -> None:
+        """See Outlet.close."""
+        self._endpoint.close()

@@ -32,6 +32,10 @@ class CityEndpoint(ABC):
             NotDelivered: see post.
         """
 
+    def close(self) -> None:
+        """Close the connection kept open."""
+        self._outgoing.close()
+
     def post(self, body: bytes, headers: Mapping[str, str], *, known: Sequence[str] = ()) -> Taken:
         """Post a body; `known` are secrets in it that must not be kept of an answer.
 

@@ -17,6 +17,7 @@ from bridge.desk import (
     report,
     set_aside,
     sources,
+    texts,
 )
 from bridge.service import Service
 
@@ -25,6 +26,6 @@ def blueprints(service: Service) -> list[Blueprint]:
     """Return the areas of the desk."""
     areas = (
         *(banner, entrance, inbox, report, attachments, handover, log, set_aside),
-        *(deliveries, replays, mail, sources, me, oneclick),
+        *(deliveries, replays, mail, sources, texts, me, oneclick),
     )
     return [area.blueprint(service) for area in areas]

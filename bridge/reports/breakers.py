@@ -15,6 +15,8 @@ OPEN_S = (30, 60, 120, 300, 600, 900)
 LONGEST_OPEN_S = 3600.0
 #: Seconds after which a try without an end counts as died with its process: longer than any try can take.
 PROBE_S = 90.0
+#: While the one try is under way the others look again so often.
+ASK_AGAIN_S = 10.0
 
 
 class Admission(StrEnum):
@@ -51,7 +53,7 @@ def admission(breaker: Breaker | None, now: datetime) -> tuple[Admission, dateti
     if now < breaker.open_until:
         return Admission.WAIT, breaker.open_until
     if breaker.probe_until is not None and now < breaker.probe_until:
-        return Admission.WAIT, breaker.probe_until
+        return Admission.WAIT, min(breaker.probe_until, now + timedelta(seconds=ASK_AGAIN_S))
     return Admission.PROBE, None
 
 

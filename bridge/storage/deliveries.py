@@ -141,7 +141,7 @@ def finish(
     state: str,
     *,
     now: datetime,
-    result: Result = Result(),  # noqa: B008 - frozen
+    result: Result = Result(),
     fell_back_to: str | None = None,
 ) -> None:
     """Write the end of a delivery: delivered, given_up or suppressed."""
@@ -160,9 +160,7 @@ def finish(
     _attempted(connection, delivery_id, state, result)
 
 
-def retry(
-    database: Database, connection: Connection, row: Mapping[str, Any], *, at: datetime, result: Result
-) -> None:
+def retry(database: Database, connection: Connection, row: Mapping[str, Any], *, at: datetime, result: Result) -> None:
     """Write a failed attempt and the time of the next one; the message comes back through the outbox."""
     _update(
         connection,
@@ -177,16 +175,27 @@ def retry(
     announce(database, connection, [row], at=at)
 
 
-def hold(database: Database, connection: Connection, row: Mapping[str, Any], *, until: datetime, why: Held) -> None:
-    """Let something wait although its time has come; what waits for its turn is announced when that comes."""
-    _update(connection, row["delivery_id"], next_attempt_at=until, held=why, lease_until=None, state=_resting(row))
+def hold(
+    database: Database, connection: Connection, rows: Sequence[Mapping[str, Any]], *, until: datetime, why: Held
+) -> None:
+    """Let deliveries wait although their time has come; what waits for its turn is announced when that comes."""
+    for row in rows:
+        if row["state"] == "sending":
+            _take_back(connection, row)
+    ids = [row["delivery_id"] for row in rows]
+    state = sa.case((deliveries.c.attempts > 0, "failed"), else_="pending")
+    values = {"next_attempt_at": until, "held": why, "lease_until": None, "state": state}
+    connection.execute(sa.update(deliveries).where(deliveries.c.delivery_id.in_(ids)).values(values))
     if why is not Held.ORDER:
-        announce(database, connection, [row], at=until)
+        announce(database, connection, rows, at=until)
 
 
-def _resting(row: Mapping[str, Any]) -> str:
-    # Begun by us and then put off: the attempt that was noted is not made, and has left no trace outside.
-    return "failed" if row["state"] in ("sending", "failed") else "pending"
+def _take_back(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Take back an attempt that was noted as begun and is not made after all."""
+    at = delivery_attempts.c
+    begun = (at.delivery_id == row["delivery_id"], at.number == row["attempts"], at.outcome == "begun")
+    if connection.execute(sa.delete(delivery_attempts).where(*begun)).rowcount:
+        _update(connection, row["delivery_id"], attempts=row["attempts"] - 1)
 
 
 def announce(

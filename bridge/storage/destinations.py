@@ -36,9 +36,9 @@ def save(connection: Connection, breaker: Breaker) -> None:
     connection.execute(sa.update(destinations).where(at).values(vars(breaker)))
 
 
-def end_trouble(connection: Connection, name: str) -> bool:
-    """Forget a destination's trouble; tells whether there was any."""
-    return bool(connection.execute(sa.delete(destinations).where(destinations.c.destination == name)).rowcount)
+def end_trouble(connection: Connection, name: str) -> None:
+    """Forget a destination's trouble."""
+    connection.execute(sa.delete(destinations).where(destinations.c.destination == name))
 
 
 def troubled(connection: Connection) -> list[Breaker]:

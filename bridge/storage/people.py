@@ -11,7 +11,6 @@ from bridge.reports.people import Person
 from bridge.storage.rows import person_of
 from bridge.storage.tables import people
 
-
 #: What is changed by itself, not with the rest.
 _THEIR_OWN = ("absent_from", "absent_until", "channels", "quiet", "digest", "turned_off", "stand_in")
 

@@ -25,6 +25,7 @@ Pages = dict[str, tuple[str, str]]
 PAGE_NAMES = (
     "track late", "track asked", "track green", "report late", "report case", "report masked", "inbox", "log", "mail", "login",
     "ask", "api", "one click", "one click, too late", "set aside", "one set aside", "one discarded", "sources",
+    "texts",
     "deliveries", "deliveries, all", "delivery refused", "delivery delivered", "replay", "replay, counted", "report told", "me",
 )  # fmt: skip
 
@@ -47,7 +48,7 @@ def pages(town: Town) -> Pages:
         ("kartika", "/desk/"), ("kartika", "/desk/escalations?warnings=1"), ("kartika", "/desk/mail"), ("", "/desk/login"),
         ("", "/track/"), ("", "/api/docs"), ("", town.link(late, "ani")), ("", town.link(case, "ani")),
         ("sekar", "/desk/set-aside"), ("adi", f"/desk/set-aside/{town.set_aside()[0]}"), ("adi", f"/desk/set-aside/{discarded}"),
-        ("adi", "/desk/sources"),
+        ("adi", "/desk/sources"), ("adi", "/desk/texts?kind=digest"),
         ("kartika", "/desk/deliveries"), ("adi", "/desk/deliveries?list=all"),
         ("adi", f"/desk/deliveries/{told[STORY.index(REFUSED_BY_CITY)]}"), ("adi", f"/desk/deliveries/{told[-1]}"),
         ("adi", "/desk/deliveries/replay"), ("adi", "/desk/deliveries/replay?purpose=callback&since=2026-01-01T08:00"),

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from bridge.reports.states import Move, Outcome
-from bridge.storage import told
+from bridge.storage import told as stored
 from tests.running import Running
 from tests.servers import Answer, CityReceiver, Mail, eventually, new_folder
 
@@ -96,7 +96,7 @@ def test_city_that_knows_an_update_already_is_not_told_again(open311: Running) -
 
 def _callbacks(running: Running, report_id: str) -> list[tuple[str, int]]:
     with running.service.database.read() as connection:
-        rows = told.listed(connection, told.Wanted(report_id=report_id))
+        rows = stored.listed(connection, stored.Wanted(report_id=report_id))
     return [(row["state"], row["attempts"]) for row in rows if row["purpose"] == "callback"]
 
 

@@ -134,10 +134,10 @@ def one_message(contents: Mapping[str, bytes]) -> dict[str, Any]:
 LINKS = Links(b"s" * 32, "https://jembatan.example")
 
 
-def by_mail(office: "Office", mailer: Any, ways: Ways = Ways(), **others: Outlet) -> NotifyOffice:  # noqa: B008 - frozen
+def by_mail(here: "Office", mailer: Any, ways: Ways = Ways(), **others: Outlet) -> NotifyOffice:  # noqa: B008 - frozen
     """Return the step that tells the office: by this mailer, and by other channels if there are any."""
     outlets: dict[str, Outlet] = {"email": ByMail(mailer, "jembatan@bpsk.example"), **others}
-    return NotifyOffice(office.database, office.rules, outlets, shipped(), LINKS, ways)
+    return NotifyOffice(here.database, here.rules, outlets, shipped(), LINKS, ways)
 
 
 class Office:
@@ -228,7 +228,18 @@ class Office:
         return sum(iter(self.watcher.tick, 0))
 
 
-_TIMERS = ("started_at", "next_due", "deadline_at", "pauses", "available_at", "next_attempt_at", "lease_until", "open_until", "probe_until", "since")
+_TIMERS = (
+    "started_at",
+    "next_due",
+    "deadline_at",
+    "pauses",
+    "available_at",
+    "next_attempt_at",
+    "lease_until",
+    "open_until",
+    "probe_until",
+    "since",
+)
 
 
 def _earlier(value: Any, by: timedelta) -> Any:

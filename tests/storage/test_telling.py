@@ -33,8 +33,6 @@ from tests.servers import Answer, CityReceiver, Mail, Mailed, eventually
 from tests.storage.crashes import LIMIT_S, Killed, killed_before, statements, together
 from tests.storage.office import ANI, KEY, LINKS, PEOPLE, SOURCE, Office, by_mail
 
-
-
 Opened = Callable[[], NotifyOffice]
 
 
@@ -58,9 +56,11 @@ def notify(new_notify: Opened) -> NotifyOffice:
 
 
 @pytest.fixture
-def report_back(office: Office, city: CityReceiver) -> ReportBack:
+def report_back(office: Office, city: CityReceiver) -> Iterator[ReportBack]:
     """The step that tells the city, over a real receiver."""
-    return ReportBack(office.database, {SOURCE: CityWebhook(city.url, signing_key(KEY))}, LINKS)
+    step = ReportBack(office.database, {SOURCE: CityWebhook(city.url, signing_key(KEY))}, LINKS)
+    yield step
+    step.close()
 
 
 def _due(office: Office, purpose: str) -> list[dict[str, Any]]:
@@ -404,6 +404,7 @@ def test_city_that_trusts_a_public_key_verifies_what_only_ours_can_sign(office: 
     office.receive("Q-1")
     step = ReportBack(office.database, {SOURCE: CityWebhook(city.url, sending_key(private))}, LINKS)
     step.handle(_due(office, "callback"))
+    step.close()
     (posted,) = city.requests
     assert posted.headers["webhook-signature"].startswith("v1a,")
     assert verify([public], posted.headers, posted.body, now_s=float(posted.headers["webhook-timestamp"]))

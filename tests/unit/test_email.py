@@ -2,13 +2,14 @@
 
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.delivery.email import compose
-from bridge.delivery.errors import NotDelivered
+from bridge.delivery.errors import Fault, NotDelivered
 
 GIVEN = {
     "sender": "jembatan@bpsk.example",
@@ -22,12 +23,55 @@ GIVEN = {
 }
 
 
-def read(**changed: str) -> EmailMessage:
+def read(**changed: Any) -> EmailMessage:
     """Compose a message and read it as a mail program does."""
     sent = compose(**{**GIVEN, **changed}).as_bytes()
     assert sent.isascii()
     assert max(len(line) for line in sent.split(b"\n")) <= 998
     return message_from_bytes(sent, policy=policy.default)  # type: ignore[return-value]
+
+
+def test_all_mail_about_a_report_is_one_thread_and_no_mail_is_its_root() -> None:
+    first, second, other = read(), read(delivery_id="d-2"), read(delivery_id="d-3", ticket="AAAA-BBBB-CCCC")
+    root = "<K7Q2-9XWM-4T8S@bpsk.example>"
+    assert [m["References"] for m in (first, second)] == [m["In-Reply-To"] for m in (first, second)] == [root, root]
+    assert other["References"] != root
+    assert len({m["Message-ID"] for m in (first, second, other)} | {root}) == 4
+
+
+def test_mail_about_several_reports_belongs_to_no_thread() -> None:
+    message = read(ticket=None)
+    assert (message["References"], message["In-Reply-To"]) == (None, None)
+
+
+def test_nothing_answers_by_itself_and_filters_know_the_list() -> None:
+    message = read(language="en")
+    assert (message["Auto-Submitted"], message["X-Auto-Response-Suppress"]) == ("auto-generated", "All")
+    assert message["List-Id"] == "Jembatan BPSK <notices.bpsk.example>"
+    assert message["Content-Language"] == "en"
+
+
+def test_only_what_may_be_turned_off_says_where_and_one_click_only_where_it_works() -> None:
+    url = "https://jembatan.example/desk/me"
+    names = ("List-Unsubscribe", "List-Unsubscribe-Post")
+    assert [read()[name] for name in names] == [None, None]
+    assert [read(unsubscribe_url=url)[name] for name in names] == [f"<{url}>", None]
+    both = read(unsubscribe_url=url, one_click=True)
+    assert [both[name] for name in names] == [f"<{url}>", "List-Unsubscribe=One-Click"]
+    assert read(one_click=True)["List-Unsubscribe-Post"] is None
+
+
+@pytest.mark.parametrize("sign", ["", "– “leasing”"])
+def test_long_subject_is_folded_where_it_may_be_and_arrives_whole(sign: str) -> None:
+    subject = (
+        f"Eskalasi tingkat 2 K7Q2-9XWM-4T8S: {'Penarikan kendaraan bermotor tanpa surat tugas ' * 4}{sign}".strip()
+    )
+    sent = compose(**{**GIVEN, "subject": subject}).as_bytes()
+    header = sent.partition(b"\nSubject: ")[2].partition(b"\nDate:")[0]
+    first, *rest = header.split(b"\n")
+    assert max(len(b"Subject: " + first), *map(len, rest)) <= 78
+    assert all(line.startswith(b" ") for line in rest)
+    assert read(subject=subject)["Subject"] == subject
 
 
 def body(message: EmailMessage, subtype: str) -> str:
@@ -42,7 +86,6 @@ def test_message_says_who_to_whom_about_what_and_belongs_to_its_thread() -> None
     assert str(message["From"]) == "Jembatan BPSK <jembatan@bpsk.example>"
     assert str(message["To"]) == "Ani Rahmawati <ani@bpsk.example>"
     assert message["Message-ID"] == "<d-1@bpsk.example>"
-    assert message["References"] == "<K7Q2-9XWM-4T8S@bpsk.example>"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message.get_content_type() == "multipart/alternative"
     assert (body(message, "plain"), body(message, "html")) == (GIVEN["text"], GIVEN["html"])
@@ -74,4 +117,4 @@ def test_text_arrives_as_it_is(text: str) -> None:
 def test_address_no_header_can_hold_is_refused_for_good(address: str) -> None:
     with pytest.raises(NotDelivered) as refused:
         compose(**{**GIVEN, "to_address": address})
-    assert refused.value.permanent
+    assert (refused.value.permanent, refused.value.fault) == (True, Fault.OURS)

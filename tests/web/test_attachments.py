@@ -1,6 +1,8 @@
 """What a citizen attached: fetched through the guard, for those who need it, noted, and never another file unsaid."""
 
 import re
+import socket
+import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +14,7 @@ from bridge.forgetting import forget
 from bridge.reports.moves import Actor
 from bridge.storage import attachments, looks
 from tests.receivers import Answer, CityReceiver
-from tests.rude import Talk, pours, says, says_once, serving
+from tests.rude import Talk, heard, pours, says, says_once, serving
 from tests.waiting import free_port
 from tests.web.office import Office
 
@@ -253,6 +255,21 @@ def test_forgetting_a_report_forgets_what_its_attachments_were(office: Office, p
     forget(service.database, service.arrivals.vault, ticket, Actor("cli:uji"), "diminta", even_open=True)
     assert kept(office, ticket) == []
     assert fetched(office, ticket).status_code == 404
+
+
+def test_report_forgotten_while_its_attachment_is_fetched_keeps_nothing_of_it(office: Office) -> None:
+    service, tickets = office.service, list[str]()
+
+    def forgets(connection: socket.socket, over: threading.Event) -> None:
+        heard(connection)
+        forget(service.database, service.arrivals.vault, tickets[0], Actor("cli:uji"), "diminta", even_open=True)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(JPEG) + JPEG)
+
+    with serving(forgets) as server:
+        tickets.append(attached(office, server.url))
+        assert fetched(office, tickets[0]).status_code == 502
+    assert office.report(tickets[0]).forgotten_at
+    assert kept(office, tickets[0]) == []
 
 
 def test_nothing_of_a_file_stays_in_the_data_folder(office: Office, photos: CityReceiver) -> None:

@@ -70,7 +70,9 @@ def test_refusal_says_whose_fault_it_is_and_when_to_come_back(
 @pytest.mark.parametrize("status", [200, 403])
 def test_key_of_the_city_echoed_in_its_answer_is_not_kept(city: CityReceiver, status: int) -> None:
     city.answer_next(Answer(status, body=b"api_key=kunci+kota is what you sent"))
-    told: dict[str, Any] = {"data": status_data(a_report(), [], now=datetime.now(UTC)) | {"track_url": "https://a.example"}}
+    told: dict[str, Any] = {
+        "data": status_data(a_report(), [], now=datetime.now(UTC)) | {"track_url": "https://a.example"}
+    }
     try:
         response = CityUpdates(city.url, "kunci kota").send("delivery-1", told).response
     except NotDelivered as error:

@@ -50,9 +50,9 @@ def upgrade() -> None:
         for column in columns:
             op.add_column(table, column)
     op.create_index("ix_deliveries_created_at", "deliveries", ["created_at"], postgresql_using="brin")
-    for name, (column, where) in INDEXES.items():
+    for name, (indexed, where) in INDEXES.items():
         condition = sa.text(where)
-        op.create_index(name, "deliveries", [column], postgresql_where=condition, sqlite_where=condition)
+        op.create_index(name, "deliveries", [indexed], postgresql_where=condition, sqlite_where=condition)
     _number_callbacks()
     op.create_table(
         "destinations",

@@ -1,0 +1,161 @@
+"""A slow address holds up nobody: its lane works on by itself, and what it has not done comes again."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from bridge.storage.database import DatabaseAway
+from bridge.storage.tables import deliveries
+from consumers.lanes import MOST_WAITING, WIDTH, Lanes, by_person, by_report
+from consumers.telling import LEASE_S
+from tests.servers import eventually
+from tests.storage.office import Office
+
+Message = dict[str, Any]
+
+
+class Recorder:
+    """What the lanes' steps were given, and how each behaves."""
+
+    def __init__(self) -> None:
+        self.handled: list[tuple[str, str]] = []
+        self.slow, self.open = set[str](), threading.Event()
+        self.fails: type[Exception] | None = None
+        self.made = self.closed = 0
+
+    def make(self) -> "Recorder":
+        self.made += 1
+        return self
+
+    def handle(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            delivery_id = str(message["data"]["delivery_id"])
+            if delivery_id in self.slow:
+                assert self.open.wait(30)
+            if self.fails:
+                raise self.fails
+            self.handled.append((threading.current_thread().name, delivery_id))
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def done(self) -> list[str]:
+        return [delivery_id for _, delivery_id in self.handled]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+def callbacks(office: Office, **counts: int) -> dict[str, list[Message]]:
+    """Make callbacks to destinations, so many each; returns their messages."""
+    total = sum(counts.values())
+    office.receive_many(total)
+    rows = office.rows("deliveries", purpose="callback")
+    made: dict[str, list[Message]] = {}
+    for name, count in counts.items():
+        mine, rows = rows[:count], rows[count:]
+        for row in mine:
+            office.set("deliveries", {"recipient": name}, delivery_id=row["delivery_id"])
+        made[name] = [{"type": "callback.due", "data": {"delivery_id": row["delivery_id"]}} for row in mine]
+    with office.database.write() as connection:
+        connection.execute(
+            sa.delete(deliveries).where(deliveries.c.purpose == "callback", deliveries.c.recipient == "qlue")
+        )
+        connection.exec_driver_sql("DELETE FROM outbox")
+    return made
+
+
+def ids(messages: Sequence[Message]) -> list[str]:
+    return [message["data"]["delivery_id"] for message in messages]
+
+
+def test_everything_is_handled_before_it_is_acknowledged(office: Office, recorder: Recorder) -> None:
+    made = callbacks(office, one=6, two=6)
+    Lanes(office.database, "t", recorder.make, by_report).handle(made["one"] + made["two"])
+    assert sorted(recorder.done) == sorted(ids(made["one"] + made["two"]))
+    assert office.rows("outbox") == []
+
+
+def test_slow_destination_delays_no_other_and_what_it_has_not_done_comes_again(
+    office: Office, recorder: Recorder
+) -> None:
+    made = callbacks(office, slow=5, quick=5)
+    recorder.slow = set(ids(made["slow"]))
+    lanes = Lanes(office.database, "t", recorder.make, by_report)
+    began = time.monotonic()
+    lanes.handle(made["slow"])
+    lanes.handle(made["quick"])
+    assert time.monotonic() - began < 20
+    assert set(recorder.done) == set(ids(made["quick"]))
+    again = office.rows("outbox")
+    assert sorted(row["data"]["delivery_id"] for row in again) == sorted(ids(made["slow"]))
+    assert all((row["available_at"] - office.now()).total_seconds() > LEASE_S - 30 for row in again)
+    recorder.open.set()
+    eventually(lambda: len(recorder.done) == 10, 20)
+
+
+def test_one_destination_takes_a_few_lanes_and_one_report_stays_in_its_own(office: Office, recorder: Recorder) -> None:
+    made = callbacks(office, one=40)
+    lanes = Lanes(office.database, "t", recorder.make, by_report)
+    for _ in range(3):
+        lanes.handle(made["one"])
+    lane_of: dict[str, set[str]] = {}
+    for lane, delivery_id in recorder.handled:
+        lane_of.setdefault(delivery_id, set()).add(lane)
+    assert all(len(lanes) == 1 for lanes in lane_of.values())
+    assert 1 < len({lane for lane, _ in recorder.handled}) <= WIDTH
+    assert recorder.made <= WIDTH
+
+
+def test_lane_that_is_full_gets_no_more(office: Office, recorder: Recorder) -> None:
+    made = callbacks(office, slow=1)
+    recorder.slow = set(ids(made["slow"]))
+    lanes = Lanes(office.database, "t", recorder.make, by_report)
+    lanes.handle(made["slow"])
+    (lane,) = lanes._lanes.values()
+    lane.waiting = MOST_WAITING
+    lanes.handle(made["slow"])
+    assert len(office.rows("outbox")) == 2
+    recorder.open.set()
+    eventually(lambda: len(recorder.done) == 1, 20)
+
+
+def test_fault_in_a_lane_lets_no_message_be_acknowledged(office: Office, recorder: Recorder) -> None:
+    made = callbacks(office, one=3)
+    recorder.fails = DatabaseAway
+    with pytest.raises(DatabaseAway):
+        Lanes(office.database, "t", recorder.make, by_report).handle(made["one"])
+
+
+def test_lane_that_had_nothing_to_do_ends_and_another_takes_over(
+    office: Office, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.lanes.IDLE_S", 0.05)
+    made = callbacks(office, one=1)
+    lanes = Lanes(office.database, "idle", recorder.make, by_report)
+    lanes.handle(made["one"])
+    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("idle-")], 20)
+    lanes.handle(made["one"])
+    assert (recorder.made, recorder.closed, len(recorder.done)) == (2, 1, 2)
+
+
+def test_message_of_something_that_has_ended_is_dropped(office: Office, recorder: Recorder) -> None:
+    made = callbacks(office, one=1)
+    office.set("deliveries", {"state": "delivered", "finished_at": office.now()}, purpose="callback")
+    Lanes(office.database, "t", recorder.make, by_report).handle(made["one"])
+    assert recorder.done == []
+
+
+def test_fresh_notice_is_in_the_lane_of_the_persons_first_channel(office: Office, recorder: Recorder) -> None:
+    office.set("people", {"channels": ["telegram:1", "email"]})
+    office.receive("Q-1")
+    (row,) = office.rows("deliveries", purpose="notice")
+    Lanes(office.database, "t", recorder.make, by_person).handle([{"data": {"delivery_id": row["delivery_id"]}}])
+    assert recorder.handled[0][0].startswith("t-telegram-")
