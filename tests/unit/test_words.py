@@ -23,7 +23,8 @@ def words_in_code() -> Iterator[str]:
     for path in (*ROOT.glob("bridge/**/*.py"), *ROOT.glob("consumers/*.py")):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "note":
-                yield from constants(call.args[1])
+                # A span's has names only.
+                yield from (word for event in call.args[1:2] for word in constants(event))
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Delivery":
                 yield from (word for k in call.keywords if k.arg == "event" for word in constants(k.value))
 
