@@ -9,7 +9,7 @@ from markupsafe import escape
 
 from bridge.delivery.errors import NotDelivered, Taken
 from bridge.delivery.notices import Notice
-from bridge.delivery.outlets import ByMail, Envelope, Outlet
+from bridge.delivery.outlets import Envelope, Outlet
 from bridge.links import Links
 from bridge.reports.channels import DESK, Ways, address_on
 from bridge.reports.people import Person
@@ -46,8 +46,7 @@ def try_channels(person: Person, ways: Ways, outlets: Mapping[str, Outlet], link
         return list(_tried(person, ways, outlets, links))
     finally:
         for outlet in outlets.values():
-            if isinstance(outlet, ByMail):
-                outlet.close()
+            outlet.close()
 
 
 def _tried(person: Person, ways: Ways, outlets: Mapping[str, Outlet], links: Links) -> Iterator[Tried]:

@@ -238,7 +238,7 @@ def _check_clocks(service: Service) -> list[str]:
     found = alarms(state, now, audit_every_s=service.settings.audit_every_s)
     faults = [f"{say(f.what, 'en')} ({f.value:.0f} {f.unit}): {f.do}" for f in found]
     if figures.given_up:
-        faults.append(f"{figures.given_up} deliveries were given up; see: bridge deliveries list --state given_up")
+        faults.append(f"{figures.given_up} deliveries nobody heard; see: bridge deliveries list --unheard")
     if figures.aside:
         oldest = length(figures.aside_oldest_s, "en")
         faults.append(f"{figures.aside} lie aside, the oldest came {oldest} ago; see: bridge set-aside list")

@@ -79,8 +79,8 @@ def _content(service: Service) -> dict[str, Any]:
         figures, troubled = told.counts(connection, now), destinations.troubled(connection)
     ours = figures.unheard_by_fault.get("ours", 0)
     return {
-        "tab": tab,
-        "tabs": {"ours": ours, "theirs": figures.unheard - ours, "waiting": sum(figures.waiting.values())},
+        "lot": tab,
+        "numbers": {"ours": ours, "theirs": figures.unheard - ours, "waiting": sum(figures.waiting.values())},
         "rows": [shown(row, names, latest.get(row["delivery_id"])) for row in found],
         "figures": figures,
         "troubled": [(breaker, breaker.state(now)) for breaker in troubled],

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.storage.set_aside import heap
 from bridge.storage.tables import deliveries, engine, obligations, outbox, workers
+from bridge.storage.told import unheard
 
 #: A worker not seen for so long has been replaced by another one: its line goes.
 _GONE = timedelta(days=1)
@@ -51,7 +52,7 @@ def pulse(connection: Connection, now: datetime) -> Pulse:
         outbox=_count(connection, outbox),
         outbox_age_s=_age(now, oldest),
         deliveries_open=_count(connection, deliveries, deliveries.c.finished_at.is_(None)),
-        given_up=_count(connection, deliveries, deliveries.c.state == "given_up", deliveries.c.fell_back_to.is_(None)),
+        given_up=unheard(connection),
         aside=lies_aside.waiting,
         aside_oldest_s=_age(now, lies_aside.oldest_at),
         exhausted=_count(connection, obligations, obligations.c.state == "running", obligations.c.next_due.is_(None)),

@@ -22,13 +22,9 @@ def words_in_code() -> Iterator[str]:
     """What is written into the history (`note`) and onto deliveries (`event=`), as it stands in the code."""
     for path in (*ROOT.glob("bridge/**/*.py"), *ROOT.glob("consumers/*.py")):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if (
-                isinstance(call, ast.Call)
-                and isinstance(call.func, ast.Attribute)
-                and call.func.attr == "note"
-                and len(call.args) > 1
-            ):
-                yield from constants(call.args[1])
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "note":
+                # A span's has names only.
+                yield from (word for event in call.args[1:2] for word in constants(event))
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Delivery":
                 yield from (word for k in call.keywords if k.arg == "event" for word in constants(k.value))
 

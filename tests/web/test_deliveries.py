@@ -1,5 +1,6 @@
 """The pages of deliveries: whose fault it was is told apart, every attempt is shown, and once more needs a reason."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -96,7 +97,10 @@ def test_each_list_shows_what_belongs_there_and_nothing_else(
     office: Office, happened: Made, name: str, expected: list[Told]
 ) -> None:
     ids = happened(*STORY)
-    assert links(listed(office, list=name), ids) == {STORY.index(one) for one in expected}
+    text = listed(office, list=name)
+    assert links(text, ids) == {STORY.index(one) for one in expected}
+    current = re.findall(r'<a href="/desk/deliveries\?list=(\w+)" aria-current="page">', text)
+    assert current == [name if name in ("theirs", "elsewhere", "waiting", "all") else "ours"]
 
 
 @pytest.mark.parametrize(
