@@ -3,6 +3,7 @@
 Servers start when a test first asks for them and end with the run. A missing one is an error, never a skip.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
+from tests.parallel import Sharing
 from tests.servers import CityReceiver, Mail, PostgreSQL, RabbitMQ, new_folder
 
 # How long an example takes says how busy the machine is, not whether we are right.
@@ -129,6 +132,27 @@ def _asked(request: pytest.FixtureRequest, fixtures: dict[str, str]) -> str:
     return str(request.getfixturevalue(fixtures[request.param]))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    """Share the tests out our way, among as many processes as are asked for."""
+    return Sharing(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what a test prints past the capture (the counts of a storm) reach the terminal from a shared run, too."""
+    if _one_of_many(config):
+        capture = config.pluginmanager.getplugin("capturemanager")
+        capture.stop_global_capturing()
+        sys.stdout = sys.stderr  # a worker's output leads nowhere, its errors to the terminal
+        capture.start_global_capturing()
+        capture.suspend_global_capture()
+
+
+def _one_of_many(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
 _PASSED, _FAILED, _SKIPPED = ("passed", "xpassed"), ("failed", "error"), ("skipped", "xfailed")
 
 
@@ -146,6 +170,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Print the last line, after pytest's own summary: for people in a hurry, and for programs."""
-    if not config.option.collectonly:
+    if not config.option.collectonly and not _one_of_many(config):
         counts = [f"{_count(config, kinds)} {kinds[0]}" for kinds in (_PASSED, _FAILED, _SKIPPED)]
         print(", ".join(counts))

@@ -182,7 +182,7 @@ class Running:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             cwd=self.folder,
             check=False,
         )

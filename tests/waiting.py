@@ -1,5 +1,6 @@
 """Waiting for a condition, and ports that stay ours while a server is down."""
 
+import os
 import random
 import socket
 import time
@@ -28,11 +29,14 @@ def free_port() -> int:
     """Return a loopback port nobody listens on.
 
     It lies below the range the kernel takes outgoing ports from: a client that keeps trying to reach a stopped server
-    inside that range is sooner or later given the server's own port, and connects to itself.
+    inside that range is sooner or later given the server's own port, and connects to itself. Of the processes that
+    share a run each has ports of its own, every third if they are three: none gets that of a server another stopped.
     """
     first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = random.randrange(10_000, max(first_outgoing, 20_000))
+        port = random.randrange(10_000 + mine, max(first_outgoing, 20_000), processes)
         if port not in _given and _can_listen(port):
             _given.add(port)
             return port

@@ -1,5 +1,6 @@
 """SIGKILL at random under load, then count: nothing accepted is lost, nothing is told twice, nobody is overlooked."""
 
+import itertools
 import random
 import threading
 import time
@@ -26,8 +27,7 @@ def test_random_kills_under_load_lose_nothing_and_tell_nothing_twice(
     facts = gather(stormy)
     with capsys.disabled():
         print(counted(stormy, sent, facts))
-    assert sent.kills >= 5
-    assert len(sent.accepted) >= REPORTS // 4
+    assert _enough(sent)
     check(stormy, sent, facts)
 
 
@@ -38,13 +38,21 @@ def _storm(running: Running, rng: random.Random) -> Sent:
     killer = threading.Thread(target=_kill_at_random, args=(running, sent, over, rng))
     officers.start()
     killer.start()
-    for number in range(REPORTS):
+    for number in itertools.count():
+        # A busy machine takes long to start what was killed, and the city finds nobody: then it goes on.
+        if number >= REPORTS and (_enough(sent) or not killer.is_alive()):
+            break
         send(running, f"K-{number}", sent)
         time.sleep(STORM_S / REPORTS)  # the rate of the load, not a wait for something
     over.set()
     killer.join()
     officers.join()
     return sent
+
+
+def _enough(sent: Sent) -> bool:
+    """Return whether it was a storm, and about something."""
+    return sent.kills >= 5 and len(sent.accepted) >= REPORTS // 4
 
 
 def _kill_at_random(running: Running, sent: Sent, over: threading.Event, rng: random.Random) -> None:

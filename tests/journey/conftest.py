@@ -8,7 +8,7 @@ from tests.running import Running
 from tests.servers import CityReceiver, Mail, PostgreSQL, RabbitMQ, new_folder
 
 
-@pytest.fixture(scope="session", params=["embedded", "full"])
+@pytest.fixture(scope="package", params=["embedded", "full"])
 def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     """Jembatan at work, in one process on the embedded engine or in many on RabbitMQ and PostgreSQL."""
     folder = new_folder(f"journey-{request.param}")
