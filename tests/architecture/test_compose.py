@@ -68,6 +68,12 @@ def source_variables() -> dict[str, set[str]]:
     }
 
 
+def channel_variables() -> set[str]:
+    """Return the variables config/channels.toml names."""
+    tables = tomllib.loads((ROOT / "config/channels.toml").read_text()).values()
+    return {table[key] for table in tables for key in ("url", "secret") if table.get(key)}
+
+
 def faults(compose: dict[str, Any]) -> list[str]:
     """Return what the Compose Specification has against the file."""
     found = Draft7Validator(SCHEMA).iter_errors(compose)
@@ -166,6 +172,7 @@ def test_the_documented_table_is_what_compose_runs() -> None:
 @each_of_ours
 def test_every_variable_is_a_setting(name: str) -> None:
     known = {setting.name for setting in SETTINGS} | source_variables()["in"] | source_variables()["back"]
+    known |= channel_variables()
     given = {variable.removesuffix("_FILE") for variable in SERVICES[name]["environment"]}
     assert given <= known
 
@@ -182,9 +189,16 @@ def test_whoever_decides_on_callbacks_knows_where_they_go() -> None:
             assert source_variables()["back"] <= given, name
 
 
+@pytest.mark.parametrize("name", ["deliver", "desk"])
+def test_whoever_tells_people_knows_every_channel(name: str) -> None:
+    given = {variable.removesuffix("_FILE") for variable in SERVICES[name]["environment"]}
+    assert channel_variables() | {"BRIDGE_SMTP_URL"} <= given
+
+
 def test_no_secret_stands_in_the_environment() -> None:
     secret = {setting.name for setting in SETTINGS if setting.secret} | {"BRIDGE_DATABASE_URL", "BRIDGE_BROKER_URL"}
     secret |= source_variables()["in"] | {name for name in source_variables()["back"] if "SECRET" in name}
+    secret |= channel_variables() - {"OFFICE_WEBHOOK_URL"}
     for name, service in SERVICES.items():
         assert not secret & set(service.get("environment", {})), name
 
@@ -277,7 +291,9 @@ def test_the_made_addresses_name_services_and_the_users_made_there(tmp_path: Pat
 def test_the_example_environment_has_what_compose_asks_for() -> None:
     asked = set(re.findall(r"\$\{(\w+)", TEXT))
     assert set(example_env()) == asked
-    assert asked <= {setting.name for setting in SETTINGS} | source_variables()["back"] | OF_THE_HOST
+    assert (
+        asked <= {setting.name for setting in SETTINGS} | source_variables()["back"] | channel_variables() | OF_THE_HOST
+    )
 
 
 def test_secrets_and_the_environment_stay_out_of_the_repository() -> None:
