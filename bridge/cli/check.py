@@ -120,7 +120,7 @@ def routes_test(file: Path, source: str, as_json: bool) -> None:
 
 @click.command()
 def doctor() -> None:
-    """Check configuration, database, queue, clocks, disk and mail, and say what to do about each fault.
+    """Check configuration, database, queue, clocks, destinations, disk and mail; say what to do about each fault.
 
     Example: bridge doctor
     """
@@ -133,6 +133,7 @@ def doctor() -> None:
         ("queue", _check_queue),
         ("spool", _check_spool),
         ("clocks", _check_clocks),
+        ("destinations", _check_destinations),
         ("mail", _check_mail),
     ]
     failed = 0
@@ -243,6 +244,25 @@ def _check_clocks(service: Service) -> list[str]:
         oldest = length(figures.aside_oldest_s, "en")
         faults.append(f"{figures.aside} lie aside, the oldest came {oldest} ago; see: bridge set-aside list")
     return faults
+
+
+def _check_destinations(service: Service) -> list[str]:
+    from bridge.storage import destinations
+    from bridge.storage.database import DatabaseAway
+    from bridge.storage.migrate import NotMigrated, check
+
+    try:
+        check(service.database)
+        with service.database.read() as connection:
+            now = service.database.now(connection)
+            trouble = [one for one in destinations.troubled(connection) if one.state(now) != "closed"]
+    except (DatabaseAway, NotMigrated):
+        return ["cannot be seen without the database"]
+    return [
+        f"{one.destination} failed {one.failures} times in a row ({one.last_error}): what is for it waits or goes "
+        f"another way; see: bridge deliveries list --state failed, bridge channels list"
+        for one in trouble
+    ]
 
 
 def _check_mail(service: Service) -> list[str]:

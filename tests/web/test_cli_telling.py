@@ -2,6 +2,8 @@
 
 import pytest
 
+from bridge.reports.breakers import TRIP_AFTER, failed
+from bridge.storage.destinations import begin_trouble, end_trouble, save
 from bridge.storage.told import replays_listed
 from tests.web.keyboard import Desk
 
@@ -62,6 +64,22 @@ def test_channel_is_tried_and_says_what_was_answered(desk: Desk) -> None:
     for words, said in ((["telegram"], "TELEGRAM_URL is not set"), (["fax"], "no channel 'fax'")):
         refused = desk.run("channels", "test", *words, "--to", "ani")
         assert (refused.exit_code, said in refused.output) == (1, True)
+
+
+def test_doctor_names_a_destination_that_is_left_alone(desk: Desk) -> None:
+    database = desk.office.service.database
+    with database.write() as connection:
+        breaker = begin_trouble(database, connection, "qlue")
+        for _ in range(TRIP_AFTER):
+            breaker = failed(breaker, now=database.now(connection), error="HTTP 503")
+        save(connection, breaker)
+    said = desk.run("doctor")
+    assert said.exit_code == 1
+    assert "FAIL destinations" in said.output
+    assert "qlue failed 5 times in a row (HTTP 503)" in said.output
+    with database.write() as connection:
+        end_trouble(connection, "qlue")
+    assert "ok   destinations" in desk.run("doctor").output
 
 
 def test_delivery_is_shown_with_every_attempt(desk: Desk) -> None:
