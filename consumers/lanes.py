@@ -7,6 +7,7 @@ and goes on in its lane meanwhile. So a message is never forgotten by a crash, a
 
 import queue
 import threading
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -29,6 +30,8 @@ WIDTH = 4
 PATIENCE_S = 2.0
 #: A lane with nothing to do for so many seconds ends, and closes its connections.
 IDLE_S = 60.0
+#: Told to stop, so many seconds are given to what is being sent at that moment.
+GRACE_S = 10.0
 #: A lane that has so many messages before it gets no more; they come again by themselves.
 MOST_WAITING = 100
 
@@ -53,6 +56,7 @@ class _Lane:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._lock = threading.Lock()
         self._ended = False
+        self._busy = threading.Lock()
         self._thread.start()
 
     def put(self, messages: Sequence[Message]) -> Future[None] | None:
@@ -65,6 +69,13 @@ class _Lane:
             self._work.put((messages, done))
         return done
 
+    def finish(self, limit_s: float) -> None:
+        """Take nothing more, and wait for what is under way: a mail that is sent shall be noted, too."""
+        with self._lock:
+            self._ended = True
+        if self._busy.acquire(timeout=limit_s):
+            self._busy.release()
+
     def _run(self) -> None:
         step = self._make()
         while True:
@@ -72,12 +83,14 @@ class _Lane:
                 messages, done = self._work.get(timeout=IDLE_S)
             except queue.Empty:
                 with self._lock:
-                    self._ended = self._work.empty()
+                    self._ended = self._ended or self._work.empty()
                 if self._ended:
                     step.close()
                     return
                 continue
-            self._handle(step, messages, done)
+            with self._busy:
+                if not self._ended:
+                    self._handle(step, messages, done)
 
     def _handle(self, step: _Step, messages: Sequence[Message], done: "Future[None]") -> None:
         try:
@@ -135,6 +148,14 @@ class Lanes:
             self._put_off(put_off)
         for done in finished:
             done.result()
+
+    def finish(self, limit_s: float = GRACE_S) -> None:
+        """Let every lane end what it has in hand; what it has not begun comes again by itself."""
+        ends_at = time.monotonic() + limit_s
+        with self._lock:
+            lanes = list(self._lanes.values())
+        for lane in lanes:
+            lane.finish(max(0.0, ends_at - time.monotonic()))
 
     def _shared_out(self, messages: Sequence[Message]) -> dict[tuple[str, int], list[Message]]:
         ids = {str(message["data"]["delivery_id"]): message for message in messages}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from bridge.broker.topology import ROUTES
 from bridge.reports.guard import Limits
@@ -43,7 +44,11 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         return ReportBack(database, service.new_cities(), service.links, service.ways)
 
     def in_lanes(name: str, lanes: Lanes) -> list[Callable[[], None]]:
-        return [fed(name, lanes) for _ in range(_TELLERS)]
+        def run(work: Callable[[], None]) -> None:
+            work()
+            lanes.finish()
+
+        return [partial(run, fed(name, lanes)) for _ in range(_TELLERS)]
 
     def auditor() -> Audit:
         every_s = settings.audit_every_s

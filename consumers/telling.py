@@ -256,9 +256,12 @@ class Telling:
         self.ended(connection, attempt.row, attempt.now)
         log.info("suppressed", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id, reason=why)
 
-    def hold(self, connection: Connection, attempts: Sequence[Attempt], until: datetime, why: Held) -> None:
-        """Let deliveries wait."""
-        deliveries.hold(self._database, connection, [one.row for one in attempts], until=until, why=why)
+    def hold(
+        self, connection: Connection, attempts: Sequence[Attempt], until: datetime, why: Held, channel: str = ""
+    ) -> None:
+        """Let deliveries wait, for a channel if one is said."""
+        rows = [one.row for one in attempts]
+        deliveries.hold(self._database, connection, rows, until=until, why=why, channel=channel)
         log.info("held", tickets=[one.row["ticket"] for one in attempts], until=until.isoformat(), why=why)
 
     def _admitted(self, connection: Connection, sendings: Sequence[Sending], now: datetime) -> list[Sending]:
@@ -282,7 +285,7 @@ class Telling:
         others = [self.instead(attempt, sending.channel, now) for attempt in sending.attempts]
         stuck = [attempt for attempt, other in zip(sending.attempts, others, strict=True) if other is None]
         if stuck:
-            self.hold(connection, stuck, until, Held.BREAKER)
+            self.hold(connection, stuck, until, Held.BREAKER, sending.channel)
         why = f"{sending.destination} has failed {breaker.failures} times in a row: {breaker.last_error}"
         for attempt, other in zip(sending.attempts, others, strict=True):
             if other is not None:
@@ -358,8 +361,10 @@ class Telling:
             schedule_s=way.retry_s,
         )
         over = again is None or error.permanent
+        # One failure is none: what waited for the morning would go another way at the first.
         patience_ends = attempt.row["created_at"] + timedelta(seconds=way.fallback_s)
-        other = self.instead(attempt, sending.channel, now) if over or (again and again > patience_ends) else None
+        impatient = attempt.tries > 1 and again is not None and again > patience_ends
+        other = self.instead(attempt, sending.channel, now) if over or impatient else None
         if other is not None or over or again is None:
             self._give_up(connection, attempt, other, result, now)
         else:

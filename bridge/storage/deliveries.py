@@ -176,15 +176,26 @@ def retry(database: Database, connection: Connection, row: Mapping[str, Any], *,
 
 
 def hold(
-    database: Database, connection: Connection, rows: Sequence[Mapping[str, Any]], *, until: datetime, why: Held
+    database: Database,
+    connection: Connection,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    until: datetime,
+    why: Held,
+    channel: str = "",
 ) -> None:
-    """Let deliveries wait although their time has come; what waits for its turn is announced when that comes."""
+    """Let deliveries wait although their time has come; what waits for its turn is announced when that comes.
+
+    Args:
+        channel: The one they wait for, so that its recovery finds them.
+    """
     for row in rows:
         if row["state"] == "sending":
             _take_back(connection, row)
     ids = [row["delivery_id"] for row in rows]
     state = sa.case((deliveries.c.attempts > 0, "failed"), else_="pending")
-    values = {"next_attempt_at": until, "held": why, "lease_until": None, "state": state}
+    values: dict[str, Any] = {"next_attempt_at": until, "held": why, "lease_until": None, "state": state}
+    values |= {"channel": channel} if channel else {}
     connection.execute(sa.update(deliveries).where(deliveries.c.delivery_id.in_(ids)).values(values))
     if why is not Held.ORDER:
         announce(database, connection, rows, at=until)

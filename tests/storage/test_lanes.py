@@ -146,6 +146,20 @@ def test_lane_that_had_nothing_to_do_ends_and_another_takes_over(
     assert (recorder.made, recorder.closed, len(recorder.done)) == (2, 1, 2)
 
 
+def test_told_to_stop_it_ends_what_it_has_in_hand_and_begins_nothing_more(office: Office, recorder: Recorder) -> None:
+    made = callbacks(office, slow=1)
+    recorder.slow = set(ids(made["slow"]))
+    lanes = Lanes(office.database, "t", recorder.make, by_report)
+    lanes.handle(made["slow"])
+    lanes.handle(made["slow"])  # waits behind the first
+    threading.Timer(0.5, recorder.open.set).start()
+    lanes.finish()
+    assert recorder.done == ids(made["slow"])
+    began = time.monotonic()
+    lanes.finish()
+    assert time.monotonic() - began < 5
+
+
 def test_message_of_something_that_has_ended_is_dropped(office: Office, recorder: Recorder) -> None:
     made = callbacks(office, one=1)
     office.set("deliveries", {"state": "delivered", "finished_at": office.now()}, purpose="callback")

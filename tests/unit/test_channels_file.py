@@ -139,6 +139,12 @@ def test_further_address_nobody_could_sign_for_is_a_fault(
     assert told.startswith(f"sources.toml: {fault}")
 
 
+def test_source_that_is_called_like_a_channel_is_a_fault(tmp_path: Path) -> None:
+    files = RIGHT | {"channels.toml": CHANNELS.replace("[telegram]", "[qlue]")}
+    (told,) = faults(tmp_path, files)
+    assert told == "sources.toml: qlue: a channel of channels.toml is called so; take another"
+
+
 def test_name_of_a_further_address_fits_its_column(tmp_path: Path) -> None:
     files = FURTHER | {"sources.toml": FURTHER["sources.toml"].replace("arsip]", f"{'a' * 21}]")}
     (told,) = faults(tmp_path, files)
