@@ -161,9 +161,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str], *, with
     channels = _channels(reading, env)
     both = sorted({*sources} & {*channels.sources, *channels.unset})
     # A destination in trouble is known by this name.
-    reading.faults += [
-        f"sources.toml: {name}: a channel of {CHANNELS_FILE} is called so; take another" for name in both
-    ]
+    reading.faults += [f"sources.toml: {one}: a channel of {CHANNELS_FILE} is called so; take another" for one in both]
     _check_spans(reading, policies, calendars)
     texts = _texts(reading) if with_texts else None
     faults = reading.faults + env.faults

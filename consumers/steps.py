@@ -44,11 +44,7 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         return ReportBack(database, service.new_cities(), service.links, service.ways)
 
     def in_lanes(name: str, lanes: Lanes) -> list[Callable[[], None]]:
-        def run(work: Callable[[], None]) -> None:
-            work()
-            lanes.finish()
-
-        return [partial(run, fed(name, lanes)) for _ in range(_TELLERS)]
+        return [partial(_then_finish, fed(name, lanes), lanes) for _ in range(_TELLERS)]
 
     def auditor() -> Audit:
         every_s = settings.audit_every_s
@@ -69,6 +65,11 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         "audit": lambda: [loop("audit", auditor().turn)],
     }
     return {name: make[name]() for name in names}
+
+
+def _then_finish(work: Callable[[], None], lanes: Lanes) -> None:
+    work()
+    lanes.finish()
 
 
 #: In the order of a report's way; the auditor looks at all of it.
