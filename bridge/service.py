@@ -17,8 +17,9 @@ from bridge.receiver.webhooks import Receiver
 from bridge.schemes import SCHEMES, Headers
 from bridge.signing import sending_key
 from bridge.throttle import Throttle
-from config.files import Callback, Configuration, Source, read_configuration
+from config.files import Configuration, read_configuration
 from config.settings import Settings, read_settings
+from config.sources import Callback, Source
 
 # A receiver shall not load what needs the database (25 MB and a third of a second): imported where it is made.
 if TYPE_CHECKING:

@@ -1,11 +1,73 @@
-"""The span of one attempt to tell the office or the city: what telling.py records of it in the report's trace."""
+"""One attempt to tell the office or the city, what leaves as one message, how it ended, and its span in the trace."""
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.delivery.errors import NotDelivered, Taken
-from bridge.reports.report import Purpose
+from bridge.reports.clocks import Obligation
+from bridge.reports.report import Purpose, Report
 from bridge.tracing import Span, span
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt: the delivery's row, and the report as it stands now."""
+
+    row: dict[str, Any]
+    report: Report
+    obligation: Obligation | None
+    number: int
+    #: By the database's clock; what passes from then on is measured here.
+    now: datetime
+    looked_at: float
+
+    @property
+    def delivery_id(self) -> str:
+        """Return the delivery's id: the same on every attempt."""
+        return str(self.row["delivery_id"])
+
+    @property
+    def tries(self) -> int:
+        """Return which try of its schedule this is; somebody who sends it once more begins a new schedule."""
+        return self.number - int(self.row["tries_before"])
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What leaves as one message: one attempt, or those of a digest under an id of its own."""
+
+    attempts: tuple[Attempt, ...]
+    channel: str
+    destination: str
+    digest_id: str | None = None
+
+    @property
+    def first(self) -> Attempt:
+        """Return the attempt it is about, or the first of a digest."""
+        return self.attempts[0]
+
+    @property
+    def message_id(self) -> str:
+        """Return the id the receiver knows it by: the same on every attempt."""
+        return self.digest_id or self.first.delivery_id
+
+    def ended(self) -> datetime:
+        """Return this moment, by the database's clock."""
+        return self.first.now + timedelta(seconds=time.monotonic() - self.first.looked_at)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sending ended: taken, or an error."""
+
+    sending: Sending
+    duration_ms: int
+    taken: Taken | None = None
+    error: NotDelivered | None = None
+
 
 _NAMES = {Purpose.NOTICE: "notify", Purpose.CALLBACK: "callback"}
 

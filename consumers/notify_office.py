@@ -33,7 +33,8 @@ from bridge.storage import deliveries, destinations, people
 from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database
 from bridge.storage.rows import delivery_of
-from consumers.telling import Attempt, Sending, Telling
+from consumers.attempts import Attempt, Sending
+from consumers.telling import Telling
 
 _DIGESTS = UUID("8a52ee0e-6d3e-5f0b-9a41-6a656d626174")
 

@@ -18,7 +18,8 @@ from bridge.reports.telling import REFUSALS_BEFORE_PASSED
 from bridge.storage import deliveries
 from bridge.storage.database import Connection, Database
 from bridge.storage.deliveries import Result
-from consumers.telling import Attempt, Sending, Telling
+from consumers.attempts import Attempt, Sending
+from consumers.telling import Telling
 
 _EVERYBODYS = Ways()
 

@@ -10,7 +10,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,16 +20,15 @@ from bridge.delivery.errors import Fault, NotDelivered, Taken
 from bridge.reports import breakers
 from bridge.reports.breakers import Admission, Breaker
 from bridge.reports.channels import Channel, Ways
-from bridge.reports.clocks import Obligation
 from bridge.reports.preferences import Held
-from bridge.reports.report import Delivery, Report
+from bridge.reports.report import Delivery
 from bridge.reports.telling import next_attempt_at, reason_gone
 from bridge.storage import deliveries, destinations
 from bridge.storage import reports as stored
 from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database, DatabaseAway
 from bridge.storage.deliveries import Begun, Result
-from consumers.attempts import attempt_span, ended
+from consumers.attempts import Attempt, Outcome, Sending, attempt_span, ended
 
 log = structlog.get_logger()
 
@@ -40,61 +39,6 @@ LOOK_AGAIN_S = 2.0
 _FINAL = ("delivered", "given_up", "suppressed")
 #: Answers by which a destination asks all of us to come back later, not only this one.
 _SLOW_DOWN = (429, 503)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt: the delivery's row, and the report as it stands now."""
-
-    row: dict[str, Any]
-    report: Report
-    obligation: Obligation | None
-    number: int
-    #: By the database's clock; what passes from then on is measured here.
-    now: datetime
-    looked_at: float
-
-    @property
-    def delivery_id(self) -> str:
-        """Return the delivery's id: the same on every attempt."""
-        return str(self.row["delivery_id"])
-
-    @property
-    def tries(self) -> int:
-        """Return which try of its schedule this is; somebody who sends it once more begins a new schedule."""
-        return self.number - int(self.row["tries_before"])
-
-
-@dataclass(frozen=True)
-class Sending:
-    """What leaves as one message: one attempt, or those of a digest under an id of its own."""
-
-    attempts: tuple[Attempt, ...]
-    channel: str
-    destination: str
-    digest_id: str | None = None
-
-    @property
-    def first(self) -> Attempt:
-        """Return the attempt it is about, or the first of a digest."""
-        return self.attempts[0]
-
-    @property
-    def message_id(self) -> str:
-        """Return the id the receiver knows it by: the same on every attempt."""
-        return self.digest_id or self.first.delivery_id
-
-    def ended(self) -> datetime:
-        """Return this moment, by the database's clock."""
-        return self.first.now + timedelta(seconds=time.monotonic() - self.first.looked_at)
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    sending: Sending
-    duration_ms: int
-    taken: Taken | None = None
-    error: NotDelivered | None = None
 
 
 class Telling:
@@ -109,7 +53,7 @@ class Telling:
         #: Begun by us and not yet sent, with the number of the attempt: our own lease must not hold us up.
         self._unsent: dict[str, int] = {}
         #: Sent, but the database went away before it could be told.
-        self._unrecorded: list[_Outcome] = []
+        self._unrecorded: list[Outcome] = []
         #: Destinations that had trouble when we last looked: a success there is news.
         self._troubled: dict[str, Breaker] = {}
 
@@ -293,18 +237,18 @@ class Telling:
 
     # -- after it was sent ---------------------------------------------------------------------------------------
 
-    def _tell(self, sending: Sending) -> _Outcome:
+    def _tell(self, sending: Sending) -> Outcome:
         started, ticket = time.monotonic(), sending.first.row["ticket"]
         try:
             taken = self.send(sending)
         except NotDelivered as error:
             log.warning("not_delivered", ticket=ticket, attempt=sending.first.number, error=error.detail[:300])
-            return _Outcome(sending, _ms_since(started), error=error)
+            return Outcome(sending, _ms_since(started), error=error)
         except Exception as error:
             log.exception("cannot_tell", ticket=ticket, delivery_id=sending.first.delivery_id)
             ours = NotDelivered(f"{type(error).__name__}: {error}", fault=Fault.OURS)
-            return _Outcome(sending, _ms_since(started), error=ours)
-        return _Outcome(sending, _ms_since(started), taken=taken)
+            return Outcome(sending, _ms_since(started), error=ours)
+        return Outcome(sending, _ms_since(started), taken=taken)
 
     def _record(self) -> None:
         """Write what became of the attempts; kept for the next time only if the database is away.
@@ -322,7 +266,7 @@ class Telling:
                 raise
             self._unrecorded.pop(0)
 
-    def _write(self, connection: Connection, outcome: _Outcome) -> None:
+    def _write(self, connection: Connection, outcome: Outcome) -> None:
         sending, now = outcome.sending, outcome.sending.ended()
         for attempt in sending.attempts:
             if outcome.error is None:
@@ -381,7 +325,7 @@ class Telling:
         told = {"ticket": attempt.row["ticket"], "delivery_id": attempt.delivery_id, "instead": went_on}
         log.error("given_up", **told, error=result.detail[:300])
 
-    def _learn(self, connection: Connection, outcome: _Outcome, now: datetime) -> None:
+    def _learn(self, connection: Connection, outcome: Outcome, now: datetime) -> None:
         """Keep what this outcome says about its destination."""
         name, error = outcome.sending.destination, outcome.error
         if not name:

@@ -18,7 +18,7 @@ from bridge.words import when
 if TYPE_CHECKING:
     from bridge.service import Service
     from bridge.storage.receipts import Activity
-    from config.files import Source
+    from config.sources import Source
 
 #: How long an old key goes on beside its successor, unless said otherwise.
 OVERLAP = timedelta(hours=24)

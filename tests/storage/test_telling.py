@@ -26,9 +26,10 @@ from bridge.storage import deliveries as stored
 from bridge.storage import outbox
 from bridge.storage.database import Connection, DatabaseAway
 from bridge.storage.deliveries import Begun
+from consumers.attempts import Sending
 from consumers.notify_office import NotifyOffice
 from consumers.report_back import ReportBack
-from consumers.telling import LEASE_S, Sending
+from consumers.telling import LEASE_S
 from tests.servers import Answer, CityReceiver, Mail, Mailed, eventually
 from tests.storage.crashes import LIMIT_S, Killed, killed_before, statements, together
 from tests.storage.office import ANI, KEY, LINKS, PEOPLE, SOURCE, Office, by_mail
