@@ -5,6 +5,7 @@ Servers start when a test first asks for them and end with the run. A missing on
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,15 +139,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing
     return Sharing(config, log)
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Let what a test prints past the capture (the counts of a storm) reach the terminal from a shared run, too."""
-    if _one_of_many(config):
-        capture = config.pluginmanager.getplugin("capturemanager")
-        capture.stop_global_capturing()
-        sys.stdout = sys.stderr  # a worker's output leads nowhere, its errors to the terminal
-        capture.start_global_capturing()
-        capture.suspend_global_capture()
+    if not _one_of_many(config):
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    not_captured = capture.global_and_fixture_disabled
+
+    @contextmanager
+    def to_the_terminal() -> Iterator[None]:
+        # The output of one of many leads nowhere, its errors to the terminal.
+        with not_captured(), redirect_stdout(sys.stderr):
+            yield
+
+    capture.global_and_fixture_disabled = to_the_terminal
 
 
 def _one_of_many(config: pytest.Config) -> bool:
