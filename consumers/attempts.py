@@ -1,7 +1,8 @@
 """One attempt to tell the office or the city, what leaves as one message, how it ended, and its span in the trace."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,15 +73,33 @@ class Outcome:
 _NAMES = {Purpose.NOTICE: "notify", Purpose.CALLBACK: "callback"}
 
 
-def attempt_span(row: Mapping[str, Any], channel: str, number: int, above: str | None) -> Span:
-    """Return the span of a delivery's attempt (numbered from 1), below the span whose message announced it."""
-    what = {"ticket": row["ticket"], "event": row["event"], "channel": channel}
-    return span(_NAMES[Purpose(row["purpose"])], row["report_id"], parent=above, attempt=number, **what)
+@contextmanager
+def traced(sending: Sending, above: Mapping[str, str | None]) -> Iterator[Callable[[Outcome], None]]:
+    """Record a sending in the trace of each report it is about; yields what is told how it ended.
+
+    Args:
+        above: By delivery id, the span whose message announced it.
+    """
+    with ExitStack() as stack:
+        spans = [stack.enter_context(_span(one, sending.channel, above)) for one in sending.attempts]
+
+        def say(outcome: Outcome) -> None:
+            for one in spans:
+                _ended(one, outcome)
+
+        yield say
 
 
-def ended(telling: Span, taken: Taken | None, error: NotDelivered | None) -> None:
+def _span(attempt: Attempt, channel: str, above: Mapping[str, str | None]) -> Span:
+    row = attempt.row
+    what = {"ticket": row["ticket"], "event": row["event"], "channel": channel, "attempt": attempt.number}
+    parent = above.get(attempt.delivery_id)
+    return span(_NAMES[Purpose(row["purpose"])], row["report_id"], parent=parent, **what)
+
+
+def _ended(telling: Span, outcome: Outcome) -> None:
     """Say how the attempt ended; of what the other side answered no more than its code."""
-    answer = taken or error
+    answer, error = outcome.taken or outcome.error, outcome.error
     if answer is not None and answer.status is not None:
         telling.note(status=answer.status)
     if error is None:

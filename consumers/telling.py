@@ -9,7 +9,6 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +27,7 @@ from bridge.storage import reports as stored
 from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database, DatabaseAway
 from bridge.storage.deliveries import Begun, Result
-from consumers.attempts import Attempt, Outcome, Sending, attempt_span, ended
+from consumers.attempts import Attempt, Outcome, Sending, traced
 
 log = structlog.get_logger()
 
@@ -70,16 +69,9 @@ class Telling:
                     break
                 for attempt in sending.attempts:
                     del self._unsent[attempt.delivery_id]
-                with ExitStack() as spans:
-                    seen = [
-                        spans.enter_context(
-                            attempt_span(one.row, sending.channel, one.number, above.get(one.delivery_id))
-                        )
-                        for one in sending.attempts
-                    ]
+                with traced(sending, above) as say:
                     self._unrecorded.append(outcome := self._tell(sending))
-                    for one in seen:
-                        ended(one, outcome.taken, outcome.error)
+                    say(outcome)
                 self._record()
             waiting = list(self._unsent)
 
@@ -172,7 +164,7 @@ class Telling:
             deliveries.announce(self._database, connection, [row], at=at)
             return False
         # What waited for an older one is asked for when that has ended.
-        waits = row["state"] == "failed" or row["held"] not in (None, Held.ORDER)
+        waits = row["held"] != Held.ORDER and (row["held"] or row["state"] == "failed")
         return bool(not waits or row["next_attempt_at"] <= now)
 
     def _wanted(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -12,8 +12,10 @@ from bridge.reports.channels import Channel, Ways
 from bridge.reports.clocks import Kind
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome
+from bridge.resending import resend
 from bridge.signing import signing_key
 from bridge.storage import outbox
+from bridge.storage.told import Wanted
 from consumers.report_back import ReportBack
 from tests.servers import Answer, CityReceiver
 from tests.storage.crashes import together
@@ -259,3 +261,22 @@ def test_every_address_of_a_source_is_told_by_itself(office: Office, city: CityR
         report_back.close()
     finally:
         archive.stop()
+
+
+def test_one_that_failed_and_waits_for_a_replayed_older_one_goes_as_soon_as_that_has_gone(
+    office: Office, report_back: ReportBack, city: CityReceiver
+) -> None:
+    ticket = office.receive("Q-1")
+    work(office, report_back)
+    office.casework.acknowledge(ticket, ANI)
+    city.answer_next(500)
+    work(office, report_back)
+    assert states(office) == ["delivered", "failed"]
+    first, second = sorted(office.rows("deliveries", purpose="callback"), key=lambda row: row["sequence"])
+    resend(office.database, Wanted(delivery_ids=[first["delivery_id"]]), actor="cli:uji", reason="uji")
+    office.set("deliveries", {"next_attempt_at": office.now()}, delivery_id=second["delivery_id"])
+    report_back.handle([{"data": {"delivery_id": second["delivery_id"]}}])
+    assert office.rows("deliveries", delivery_id=second["delivery_id"])[0]["held"] == "order"
+    work(office, report_back)
+    assert (told(city), states(office)) == ([1, 1, 2], ["delivered", "delivered"])
+    assert [one.headers.get("webhook-replay") for one in city.requests if one.status == 200] == [None, "1", None]
