@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -277,6 +278,10 @@ def test_one_that_failed_and_waits_for_a_replayed_older_one_goes_as_soon_as_that
     office.set("deliveries", {"next_attempt_at": office.now()}, delivery_id=second["delivery_id"])
     report_back.handle([{"data": {"delivery_id": second["delivery_id"]}}])
     assert office.rows("deliveries", delivery_id=second["delivery_id"])[0]["held"] == "order"
+    # As if somebody had been at the older one, with a lease of a minute and a half.
+    office.set(
+        "deliveries", {"next_attempt_at": office.now() + timedelta(seconds=90)}, delivery_id=second["delivery_id"]
+    )
     work(office, report_back)
     assert (told(city), states(office)) == ([1, 1, 2], ["delivered", "delivered"])
     assert [one.headers.get("webhook-replay") for one in city.requests if one.status == 200] == [None, "1", None]
