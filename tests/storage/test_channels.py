@@ -15,8 +15,10 @@ from bridge.delivery.webhook import CityWebhook
 from bridge.reports.breakers import TRIP_AFTER
 from bridge.reports.channels import Channel, Flood, Ways
 from bridge.reports.clocks import Kind
+from bridge.resending import resend
 from bridge.signing import signing_key, verify
 from bridge.storage import outbox
+from bridge.storage.told import Wanted
 from consumers.notify_office import NotifyOffice
 from tests.servers import CityReceiver, Mail
 from tests.storage.crashes import Killed, killed_before, statements, together
@@ -179,6 +181,20 @@ def test_nobody_is_told_twice_by_one_channel_whatever_comes_again(
     assert (len(system.requests), len(notices(office))) == (1, 2)
 
 
+def test_notice_sent_once_more_that_fails_again_is_not_told_twice_by_the_next_channel(
+    office: Office, notify: NotifyOffice, mail: Mail, system: CityReceiver
+) -> None:
+    only_ani(office)
+    wish(office, channels=["email", "office"])
+    office.receive("Q-1")
+    mail.refuse("550 5.1.1 no such mailbox")
+    work(office, notify)
+    (first,) = notices(office, channel="email")
+    resend(office.database, Wanted(delivery_ids=[first["delivery_id"]]), actor="cli:uji", reason="uji")
+    work(office, notify)
+    assert (len(system.requests), len(notices(office))) == (1, 2)
+
+
 # -- not now ------------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +261,19 @@ def test_burst_becomes_a_few_mails_and_one_digest_while_every_clock_runs(
     assert [ticket for ticket in tickets if ticket not in texts] == []
     assert {row["state"] for row in notices(office)} == {"delivered"}
     notify.close()
+
+
+def test_two_processes_at_once_send_no_more_single_notices_than_one(
+    office: Office, mail: Mail, system: CityReceiver
+) -> None:
+    only_ani(office)
+    one, other = (step(office, SmtpMailer(mail.url), system, Flood(3, 600, 60)) for _ in range(2))
+    office.receive_many(30)
+    messages = due(office)
+    together(lambda: one.handle(messages[::2]), lambda: other.handle(messages[1::2]))
+    assert len(mail.messages) == 3
+    one.close()
+    other.close()
 
 
 def test_two_processes_gather_one_persons_notices_into_one_digest(
