@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from bridge.storage import audit, deliveries, engine, escalations, outbox
+from bridge.storage import audit, deliveries, destinations, engine, escalations, outbox, told
 from bridge.storage import reports as stored
 from bridge.storage.database import Connection, Database
 from bridge.storage.tables import metadata
@@ -36,6 +36,16 @@ ENGINE: Mapping[str, Run] = {
     "stranded deliveries": lambda database, connection, now: deliveries.announce_stranded(
         database, connection, now=now, older_s=300, most=100
     ),
+    "whom deliveries are for": lambda _, connection, __: deliveries.recipients(connection, [_A_DELIVERY]),
+    "what leaves together": lambda _, connection, now: deliveries.gathered(connection, ["ani"], now),
+    "fellows of a digest": lambda _, connection, __: deliveries.fellows(connection, [_A_DELIVERY]),
+    "callbacks about a batch": lambda _, connection, __: deliveries.siblings(
+        connection, _some_ids(connection), ["qlue"]
+    ),
+    "next callback in turn": lambda database, connection, now: deliveries.next_in_turn(
+        database, connection, {"report_id": _A_DELIVERY, "recipient": "qlue", "delivery_id": _A_DELIVERY}, now=now
+    ),
+    "destinations in trouble": lambda database, connection, _: destinations.lock(database, connection, ["qlue"]),
 }
 #: What the auditor asks every half minute: bounded by the newest ten thousand rows of the log, by whichever plan.
 AUDITOR: Mapping[str, Run] = {"auditor": lambda database, connection, now: audit.look(database, connection, now)}
@@ -47,6 +57,8 @@ PAGES: Mapping[str, Run] = {
     "inbox list, everybody's": lambda _, connection, __: stored.listed(connection, stored.Wanted(open_only=True)),
     "escalation log list": lambda _, connection, __: escalations.listed(connection, escalations.Wanted()),
     "pulse": lambda _, connection, now: pulse(connection, now),
+    "deliveries nobody heard": lambda _, connection, __: told.listed(connection, told.Wanted(unheard=True)),
+    "figures of deliveries": lambda _, connection, now: told.counts(connection, now),
 }
 
 
@@ -86,6 +98,7 @@ def scans(database: Database, plan: str) -> list[str]:
     return [line for line in lines if "Seq Scan" in line]
 
 
+_A_DELIVERY = "00000000-0000-5000-8000-000000000000"
 _SOME = sa.text(
     "SELECT DISTINCT report_id FROM (SELECT report_id FROM obligations ORDER BY next_due LIMIT 100) AS soon"
 )
