@@ -40,7 +40,7 @@ def _running(name: str, database: str, broker: str) -> Iterator[Running]:
     mail, city = Mail(folder / "mail"), CityReceiver()
     mail.start()
     city.start()
-    running = Running(folder, name, database, broker, mail, city, policies_text=policies(5, 2))
+    running = Running(folder, name, database, broker, mail, city, policies_text=policies(5, 2), gathers=True)
     running.start()
     yield running
     running.stop()
