@@ -20,6 +20,7 @@ from bridge.signing import signing_key, verify
 from bridge.storage import outbox
 from bridge.storage.told import Wanted
 from consumers.notify_office import NotifyOffice
+from schemas.office import NoticeSchema, OfficeNoticeSchema
 from tests.servers import CityReceiver, Mail
 from tests.storage.crashes import Killed, killed_before, statements, together
 from tests.storage.office import ANI, KEY, PEOPLE, Office, by_mail
@@ -100,6 +101,8 @@ def test_person_is_told_by_their_first_channel_signed_and_without_the_citizens_d
         "ani",
     )
     assert event["data"]["acknowledge_url"].startswith("https://jembatan.example/a/")
+    assert OfficeNoticeSchema().validate(event) == {}
+    assert NoticeSchema(unknown="exclude").validate(event["data"]) == {}
     assert b"Kanaria" not in posted.body
     assert b"0000-7777" not in posted.body
     (row,) = notices(office)
@@ -291,6 +294,25 @@ def test_two_processes_gather_one_persons_notices_into_one_digest(
     assert len(mail.messages) == 3
     one.close()
     other.close()
+
+
+def test_digest_to_an_offices_own_system_holds_each_notice(
+    office: Office, notify: NotifyOffice, system: CityReceiver
+) -> None:
+    only_ani(office)
+    wish(office, digest="00:00", channels=["office"])
+    tickets = office.receive_many(3)
+    work(office, notify)
+    office.pass_time(86_400)
+    office.set("obligations", {"next_due": None})
+    work(office, notify)
+    (posted,) = system.requests
+    event = json.loads(posted.body)
+    assert OfficeNoticeSchema().validate(event) == {}
+    assert (event["type"], sorted(one["ticket"] for one in event["data"]["notices"])) == (
+        "notice.digest",
+        sorted(tickets),
+    )
 
 
 def test_digest_that_failed_comes_again_whole_and_under_the_same_id(
