@@ -4,6 +4,7 @@ A destination is a channel's or a source's name, never an address.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -14,6 +15,8 @@ from bridge.service import Service
 from bridge.storage import destinations, told
 from bridge.storage.told import Counts
 
+#: Those who tell have no port of their own to count at: the database counts for them.
+_LATELY = timedelta(hours=1)
 _WAITING = ("pending", "sending", "failed")
 _BREAKER = ("closed", "open", "half_open")
 
@@ -27,8 +30,12 @@ def registry(service: Service) -> CollectorRegistry:
     with service.database.read() as connection:
         now = service.database.now(connection)
         counts, troubled = told.counts(connection, now), destinations.troubled(connection)
+        attempted = told.attempted(connection, now - _LATELY)
     made = CollectorRegistry()
     _count(made, counts)
+    attempts = Gauge("bridge_attempts_last_hour", "by outcome", ["purpose", "channel", "outcome"], registry=made)
+    for labels, number in attempted.items():
+        attempts.labels(*labels).set(number)
     # One that works has no row.
     breakers = {name: Breaker(name) for name in _known(service)} | {one.destination: one for one in troubled}
     states = Gauge("bridge_destination_state", "1: this is its state", ["destination", "state"], registry=made)

@@ -287,6 +287,7 @@ delivery_attempts = Table(
     Column("status", Integer),
     Column("response", Text),
     Column("fault", String(8)),
+    Index("ix_delivery_attempts_at", "at", postgresql_using="brin"),
 )
 
 #: Destinations with trouble; one that works again has no row.

@@ -138,6 +138,19 @@ def counts(connection: Connection, now: datetime) -> Counts:
     )
 
 
+def attempted(connection: Connection, since: datetime) -> dict[tuple[str, str, str], int]:
+    """Return how many attempts were made since then, by (purpose, channel, outcome)."""
+    made = delivery_attempts.c
+    key = (deliveries.c.purpose, sa.func.coalesce(made.channel, deliveries.c.channel), made.outcome)
+    counted = (
+        sa.select(*key, sa.func.count())
+        .join_from(delivery_attempts, deliveries, made.delivery_id == deliveries.c.delivery_id)
+        .where(made.at >= since)
+        .group_by(*key)
+    )
+    return {(purpose, channel, outcome): count for purpose, channel, outcome, count in connection.execute(counted)}
+
+
 def _by(connection: Connection, column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> dict[str, int]:
     rows = connection.execute(sa.select(column, sa.func.count()).where(*conditions).group_by(column))
     return {str(name): count for name, count in rows}

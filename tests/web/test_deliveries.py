@@ -349,6 +349,7 @@ def test_metrics_say_what_waits_what_nobody_heard_and_how_destinations_are(offic
         'bridge_destination_failures{destination="telegram"} 7.0',
         'bridge_destination_failures{destination="email"} 0.0',
         "bridge_given_up 2.0",
+        'bridge_attempts_last_hour{channel="webhook",outcome="failed",purpose="callback"} ',
     ):
         assert line in text, line
     (oldest,) = [line for line in text.splitlines() if line.startswith("bridge_deliveries_oldest_seconds ")]
