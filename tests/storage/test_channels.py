@@ -21,7 +21,7 @@ from bridge.storage import outbox
 from bridge.storage.told import Wanted
 from consumers.notify_office import NotifyOffice
 from schemas.office import NoticeSchema, OfficeNoticeSchema
-from tests.servers import CityReceiver, Mail
+from tests.servers import CityReceiver, Mail, Mailed
 from tests.storage.crashes import Killed, killed_before, statements, together
 from tests.storage.office import ANI, KEY, PEOPLE, Office, by_mail
 
@@ -76,6 +76,17 @@ def only_ani(office: Office) -> None:
     """Let every report lie on Ani's desk."""
     for person in ("budi", "citra"):
         office.set("people", {"active": 0}, person_id=person)
+
+
+def until_tomorrow(office: Office) -> None:
+    """Let a day pass in which no clock fires: only what waited is due."""
+    office.pass_time(86_400)
+    office.set("obligations", {"next_due": None})
+
+
+def text_of(mailed: Mailed) -> str:
+    """Return the words of a mail."""
+    return str(mailed.message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
 
 
 def notices(office: Office, **wanted: Any) -> list[dict[str, Any]]:
@@ -209,11 +220,10 @@ def test_what_has_no_hurry_waits_for_the_end_of_quiet_hours_and_comes_together(
     tickets = office.receive_many(3)
     work(office, notify)
     assert (mail.messages, {row["held"] for row in notices(office)}) == ([], {"quiet"})
-    office.pass_time(86_400)
-    office.set("obligations", {"next_due": None})
+    until_tomorrow(office)
     work(office, notify)
     (mailed,) = mail.messages
-    text = str(mailed.message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    text = text_of(mailed)
     assert all(ticket in text for ticket in tickets)
     assert {(row["state"], row["held"]) for row in notices(office)} == {("delivered", None)}
 
@@ -237,11 +247,10 @@ def test_digest_comes_at_its_time_without_what_was_done_meanwhile(
     work(office, notify)
     assert {row["held"] for row in notices(office)} == {"digest"}
     office.casework.acknowledge(second, ANI)
-    office.pass_time(86_400)
-    office.set("obligations", {"next_due": None})
+    until_tomorrow(office)
     work(office, notify)
     (mailed,) = mail.messages
-    text = str(mailed.message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    text = text_of(mailed)
     assert [ticket in text for ticket in (first, second, third)] == [True, False, True]
     assert Counter(row["state"] for row in notices(office)) == {"delivered": 2, "suppressed": 1}
 
@@ -260,7 +269,7 @@ def test_burst_becomes_a_few_mails_and_one_digest_while_every_clock_runs(
     office.pass_time(60)
     work(office, notify)
     assert len(mail.messages) == 21
-    texts = " ".join(str(one.message.get_body(("plain",)).get_content()) for one in mail.messages)  # type: ignore[union-attr]
+    texts = " ".join(text_of(one) for one in mail.messages)
     assert [ticket for ticket in tickets if ticket not in texts] == []
     assert {row["state"] for row in notices(office)} == {"delivered"}
     notify.close()
@@ -303,8 +312,7 @@ def test_digest_to_an_offices_own_system_holds_each_notice(
     wish(office, digest="00:00", channels=["office"])
     tickets = office.receive_many(3)
     work(office, notify)
-    office.pass_time(86_400)
-    office.set("obligations", {"next_due": None})
+    until_tomorrow(office)
     work(office, notify)
     (posted,) = system.requests
     event = json.loads(posted.body)
@@ -322,8 +330,7 @@ def test_digest_that_failed_comes_again_whole_and_under_the_same_id(
     wish(office, digest="00:00")
     office.receive_many(3)
     work(office, notify)
-    office.pass_time(86_400)
-    office.set("obligations", {"next_due": None})
+    until_tomorrow(office)
     mail.answer_next("451 4.3.0 later")
     work(office, notify)
     (digest_id,) = {row["digest_id"] for row in notices(office)}
@@ -341,8 +348,7 @@ def test_death_after_sending_a_digest_repeats_it_once_under_the_same_id(
     wish(office, digest="00:00")
     office.receive_many(3)
     work(office, notify)
-    office.pass_time(86_400)
-    office.set("obligations", {"next_due": None})
+    until_tomorrow(office)
 
     def die_when_sent(_: str) -> None:
         if mail.messages:
@@ -386,7 +392,7 @@ def test_death_between_any_two_statements_loses_nobody(
         work(office, again)
     office.pass_time(100)
     work(office, opened())
-    told = " ".join(str(one.message.get_body(("plain",)).get_content()) for one in mail.messages)  # type: ignore[union-attr]
+    told = " ".join(text_of(one) for one in mail.messages)
     assert [row["ticket"] for row in office.rows("reports") if row["ticket"] not in told] == []
     assert number > 8
     for one in made:
@@ -406,7 +412,7 @@ def test_while_somebody_is_absent_whoever_stands_in_is_told_and_the_mail_says_fo
     work(office, notify)
     (mailed,) = mail.messages
     assert mailed.recipients == ("sekar@bpsk.example",)
-    assert PEOPLE[0].name in str(mailed.message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert PEOPLE[0].name in text_of(mailed)
     assert {row["recipient"]: row["state"] for row in notices(office)} == {"ani": "suppressed", "sekar": "delivered"}
 
 
