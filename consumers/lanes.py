@@ -42,6 +42,9 @@ class _Step(Protocol):
     def handle(self, messages: Sequence[Message]) -> None:
         """Do the step's work for these messages."""
 
+    def settled(self) -> bool:
+        """Write what is known and not written yet; tells whether nothing is left of it."""
+
     def close(self) -> None:
         """Close what is kept open."""
 
@@ -82,6 +85,9 @@ class _Lane:
             try:
                 messages, done = self._work.get(timeout=IDLE_S)
             except queue.Empty:
+                # What was sent while the database was away is known here alone: forgotten, it would be sent again.
+                if not step.settled():
+                    continue
                 with self._lock:
                     self._ended = self._ended or self._work.empty()
                 if self._ended:

@@ -75,6 +75,14 @@ class Telling:
                 self._record()
             waiting = list(self._unsent)
 
+    def settled(self) -> bool:
+        """Write what became of sendings while the database was away; tells whether nothing is left unwritten."""
+        try:
+            self._record()
+        except DatabaseAway:
+            return False
+        return True
+
     def _looks_again(self, sending: Sending) -> bool:
         """Tell whether what was looked up before may not be so any more."""
         if time.monotonic() - sending.first.looked_at > LOOK_AGAIN_S:

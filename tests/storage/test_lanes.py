@@ -26,6 +26,7 @@ class Recorder:
         self.slow, self.open = set[str](), threading.Event()
         self.fails: type[Exception] | None = None
         self.made = self.closed = 0
+        self.owes = False
 
     def make(self) -> "Recorder":
         self.made += 1
@@ -39,6 +40,9 @@ class Recorder:
             if self.fails:
                 raise self.fails
             self.handled.append((threading.current_thread().name, delivery_id))
+
+    def settled(self) -> bool:
+        return not self.owes
 
     def close(self) -> None:
         self.closed += 1
@@ -158,6 +162,27 @@ def test_told_to_stop_it_ends_what_it_has_in_hand_and_begins_nothing_more(office
     began = time.monotonic()
     lanes.finish()
     assert time.monotonic() - began < 5
+
+
+def test_lane_that_knows_of_something_sent_and_not_written_does_not_end(
+    office: Office, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.lanes.IDLE_S", 0.05)
+    asked = 0
+
+    def settled() -> bool:
+        nonlocal asked
+        asked += 1
+        return not recorder.owes
+
+    monkeypatch.setattr(recorder, "settled", settled)
+    recorder.owes = True
+    made = callbacks(office, one=1)
+    Lanes(office.database, "owing", recorder.make, by_report).handle(made["one"])
+    eventually(lambda: asked >= 3, 20)
+    assert recorder.closed == 0
+    recorder.owes = False
+    eventually(lambda: recorder.closed == 1, 20)
 
 
 def test_message_of_something_that_has_ended_is_dropped(office: Office, recorder: Recorder) -> None:

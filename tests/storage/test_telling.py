@@ -303,6 +303,24 @@ def test_database_that_goes_away_after_sending_costs_no_second_mail(
     assert [(row["state"], row["attempts"]) for row in rows] == [("delivered", 1)] * 3
 
 
+def test_what_was_sent_while_the_database_was_away_is_written_without_another_message(
+    office: Office, notify: NotifyOffice, mail: Mail
+) -> None:
+    office.receive("Q-1")
+    messages = _due(office, "notice")
+
+    def break_when_sent(_: str) -> None:
+        if mail.messages:
+            raise sa.exc.OperationalError("", {}, Exception("gone"))
+
+    with statements(office.database, break_when_sent):
+        with pytest.raises(DatabaseAway):
+            notify.handle(messages)
+        assert not notify.settled()
+    assert notify.settled()
+    assert (len(mail.messages), _one(office, "notice")["state"]) == (1, "delivered")
+
+
 def test_what_waits_behind_a_slow_one_is_looked_at_again(
     office: Office, notify: NotifyOffice, mail: Mail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
