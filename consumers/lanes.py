@@ -54,6 +54,7 @@ class _Lane:
 
     def __init__(self, name: str, make: Callable[[], _Step]) -> None:
         self._make = make
+        self._step: _Step | None = None
         self._work: queue.Queue[tuple[Sequence[Message], Future[None]]] = queue.Queue()
         self.waiting = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -80,27 +81,31 @@ class _Lane:
             self._busy.release()
 
     def _run(self) -> None:
-        step = self._make()
         while True:
             try:
                 messages, done = self._work.get(timeout=IDLE_S)
             except queue.Empty:
                 # What was sent while the database was away is known here alone: forgotten, it would be sent again.
-                if not step.settled():
+                if self._step is not None and not self._step.settled():
                     continue
                 with self._lock:
                     self._ended = self._ended or self._work.empty()
                 if self._ended:
-                    step.close()
-                    return
+                    return self._close()
                 continue
             with self._busy:
                 if not self._ended:
-                    self._handle(step, messages, done)
+                    self._handle(messages, done)
 
-    def _handle(self, step: _Step, messages: Sequence[Message], done: "Future[None]") -> None:
+    def _close(self) -> None:
+        if self._step is not None:
+            self._step.close()
+
+    def _handle(self, messages: Sequence[Message], done: "Future[None]") -> None:
         try:
-            step.handle(messages)
+            # Here, so that a step that cannot be made is an error somebody hears of.
+            self._step = self._step or self._make()
+            self._step.handle(messages)
         except Exception as error:  # noqa: BLE001 - the last line of a thread: who waits gets it
             # Whoever still waits raises it; if nobody does, the messages come again by themselves.
             log.warning("lane_failed", lane=self._thread.name, error=f"{type(error).__name__}: {error}"[:300])

@@ -138,6 +138,15 @@ def test_fault_in_a_lane_lets_no_message_be_acknowledged(office: Office, recorde
         Lanes(office.database, "t", recorder.make, by_report).handle(made["one"])
 
 
+def test_step_that_cannot_be_made_is_heard_of(office: Office) -> None:
+    def make() -> Recorder:
+        raise ZeroDivisionError
+
+    made = callbacks(office, one=1)
+    with pytest.raises(ZeroDivisionError):
+        Lanes(office.database, "t", make, by_report).handle(made["one"])
+
+
 def test_lane_that_had_nothing_to_do_ends_and_another_takes_over(
     office: Office, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
