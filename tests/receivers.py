@@ -186,7 +186,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        length = int(self.headers.get("Content-Length", "0"))
+        body = self.rfile.read(length)
+        if len(body) < length:
+            # Whoever sent it was killed in the middle: no server takes a request that has no end.
+            self.close_connection = True
+            return
         answer = self.server.city.take(self.path, dict(self.headers.items()), body)
         self.send_response(answer.status)
         for name, value in answer.headers.items():

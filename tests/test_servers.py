@@ -2,6 +2,7 @@
 
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -231,3 +232,10 @@ def test_every_engine_gets_urls_of_its_own_kind(engine_urls: Urls) -> None:
 def test_every_database_and_broker_is_promised_one_by_one(database_url: str, broker_url: str) -> None:
     assert urlsplit(database_url).scheme in {"sqlite", "postgresql+psycopg"}
     assert urlsplit(broker_url).scheme in {"embedded", "amqp"}
+
+
+def test_city_receiver_takes_no_post_that_breaks_off_in_the_middle(city: CityReceiver) -> None:
+    with socket.create_connection(("127.0.0.1", city.port)) as cut:
+        cut.sendall(b"POST /callbacks HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
+    requests.post(city.url, data=b"whole", timeout=10)
+    assert [posted.body for posted in city.requests] == [b"whole"]
