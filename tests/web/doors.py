@@ -5,7 +5,7 @@ import json
 import shutil
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -71,20 +71,23 @@ class Door(ABC):
 
 
 class FullDoor(Door):
-    """Granian in processes of its own, RabbitMQ behind; nobody empties the queue but the tests."""
+    """Granian in processes of its own, a spool and RabbitMQ behind; nobody empties the queue but the tests."""
 
     def __init__(self, bridge: Bridge, rabbitmq: RabbitMQ, url: str) -> None:
         super().__init__(bridge)
         self._rabbitmq, self._url = rabbitmq, url
+        self._spool = bridge.folder / "var" / "spool.sqlite3"
         self._seen: set[str] = set()
 
     def kept(self) -> set[str]:
+        # The disk first: what is forwarded after that look is in the broker at the next.
+        with closing(sqlite3.connect(self._spool, timeout=30)) as spool:
+            waiting = _ids(json.loads(row[0])["body"] for row in spool.execute("SELECT payload FROM messages"))
         with pika.BlockingConnection(pika.URLParameters(self._url)) as connection:
             channel = connection.channel()
             while (body := channel.basic_get("bridge.intake", auto_ack=True)[2]) is not None:
-                data = json.loads(body)["data"]
-                self._seen |= {item["webhook_id"] for item in data.get("items", [data])}
-        return self._seen
+                self._seen |= _ids([body])
+        return self._seen | waiting
 
     @contextmanager
     def without_broker(self) -> Iterator[None]:
@@ -98,15 +101,14 @@ class FullDoor(Door):
 
     @contextmanager
     def without_queue(self) -> Iterator[None]:
-        spool = self.bridge.folder / "var" / "spool.sqlite3"
-        with self.without_broker(), closing(sqlite3.connect(spool, isolation_level=None, timeout=30)) as holder:
+        with self.without_broker(), closing(sqlite3.connect(self._spool, isolation_level=None, timeout=30)) as holder:
             holder.execute("BEGIN EXCLUSIVE")
             yield
             holder.execute("ROLLBACK")
 
     def spooled(self) -> int:
         """Return how many reports wait on the receiver's disk."""
-        with closing(sqlite3.connect(self.bridge.folder / "var" / "spool.sqlite3", timeout=30)) as spool:
+        with closing(sqlite3.connect(self._spool, timeout=30)) as spool:
             return int(spool.execute("SELECT count(*) FROM messages").fetchone()[0])
 
 
@@ -120,12 +122,10 @@ class SmallDoor(Door):
     def kept(self) -> set[str]:
         # Waiting in the queue, or taken from it and stored.
         with closing(sqlite3.connect(self._data / "queue.sqlite3")) as queue:
-            payloads = [
-                json.loads(row[0]) for row in queue.execute("SELECT payload FROM messages WHERE queue LIKE '%intake'")
-            ]
+            payloads = queue.execute("SELECT payload FROM messages WHERE queue LIKE '%intake'").fetchall()
         with closing(sqlite3.connect(self._data / "bridge.sqlite3")) as facts:
             stored = {row[0] for row in facts.execute("SELECT webhook_id FROM webhooks")}
-        return stored | {json.loads(payload["body"])["data"]["webhook_id"] for payload in payloads}
+        return stored | _ids(json.loads(payload)["body"] for (payload,) in payloads)
 
     @contextmanager
     def without_queue(self) -> Iterator[None]:
@@ -133,6 +133,12 @@ class SmallDoor(Door):
             holder.execute("BEGIN EXCLUSIVE")
             yield
             holder.execute("ROLLBACK")
+
+
+def _ids(bodies: Iterable[str | bytes]) -> set[str]:
+    """Return the ids of all webhooks in messages of the intake, which hold one or several."""
+    data = [json.loads(body)["data"] for body in bodies]
+    return {item["webhook_id"] for one in data for item in one.get("items", [one])}
 
 
 def open_full(folder: Path, rabbitmq: RabbitMQ) -> FullDoor:
