@@ -15,11 +15,12 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from bench.bridges import KINDS, TICKET_KEY
@@ -83,7 +84,7 @@ class Town:
         signed = requests(self._secret, [body(one) for one in ids], host=self._bridge.way_in)
         seen = len(self.mail.messages)
         due = self._send(self._bridge.way_in, signed, tickets, rate, seconds)
-        return self._arrivals("webhook → mail", rate, due, lambda: map(_ticket_mailed, self.mail.messages[seen:]))
+        return self._arrivals("webhook → mail", rate, due, _Arrived(self.mail.messages, seen, _ticket_mailed))
 
     def acknowledge(self, rate: float, seconds: int) -> Leg:
         """Click the links of the newest mails; each has arrived when the city has been told."""
@@ -91,7 +92,7 @@ class Town:
         clicks = _clicks(self._bridge.desk, list(links.values()))
         seen = len(self.city.requests)
         due = self._send(self._bridge.desk, clicks, list(links), rate, seconds)
-        return self._arrivals("ack → callback", rate, due, lambda: _told(self.city.requests[seen:]))
+        return self._arrivals("ack → callback", rate, due, _Arrived(self.city.requests, seen, _told))
 
     def _send(
         self, address: str, signed: list[bytes], names: Sequence[str], rate: float, seconds: int
@@ -105,28 +106,40 @@ class Town:
             raise NotAsExpected(f"{self.kind}, {rate:g}/s: not all were accepted: {measured}")
         return {name: began_at + number / rate for number, name in enumerate(names)}
 
-    def _arrivals(
-        self, leg: str, rate: float, due: Mapping[str, float], look: Callable[[], Iterator[tuple[str, float]]]
-    ) -> Leg:
-        def all_there() -> bool:
-            return len({name for name, _ in look()} & due.keys()) == len(due)
+    def _arrivals(self, leg: str, rate: float, due: Mapping[str, float], arrived: "_Arrived[Any]") -> Leg:
+        with suppress(NotAsExpected):  # what is missing then is counted
+            wait_until(lambda: due.keys() <= arrived.look().keys(), ARRIVAL_S, leg)
+        times = arrived.look()
+        took = [(min(times[name]) - due_at) * 1000 for name, due_at in due.items() if name in times]
+        twice = sum(len(at) > 1 for at in times.values())
+        return Leg(self.kind, leg, rate, len(due), took, len(due) - len(took), twice)
 
-        missing = 0
-        try:
-            wait_until(all_there, ARRIVAL_S, leg)
-        except NotAsExpected:
-            missing = len(due.keys() - {name for name, _ in look()})
-        arrived: dict[str, list[float]] = {}
-        for name, at in look():
-            arrived.setdefault(name, []).append(at)
-        took = [(min(arrived[name]) - due_at) * 1000 for name, due_at in due.items() if name in arrived]
-        twice = sum(len(times) > 1 for times in arrived.values())
-        return Leg(self.kind, leg, rate, len(due), took, missing, twice)
+
+_One = TypeVar("_One", Mailed, Posted)
+
+
+class _Arrived(Generic[_One]):
+    """When what was recorded arrived, by ticket; each is read once: the machine has other things to do."""
+
+    def __init__(
+        self, recorded: Sequence[_One], seen: int, read: Callable[[_One], tuple[str, float] | None]
+    ) -> None:
+        self._recorded, self._seen, self._read = recorded, seen, read
+        self._times: dict[str, list[float]] = {}
+
+    def look(self) -> dict[str, list[float]]:
+        """Return all times since the first look, since 1970."""
+        new = self._recorded[self._seen :]
+        self._seen += len(new)
+        for found in filter(None, map(self._read, new)):
+            self._times.setdefault(found[0], []).append(found[1])
+        return self._times
 
 
 def _ticket_mailed(mailed: Mailed) -> tuple[str, float]:
     # All mail about a report refers to <ticket@…>.
-    return str(mailed.message["References"]).strip("<>").partition("@")[0], mailed.arrived_at.timestamp()
+    found = re.search(rb"^References: <([^@>]+)@", mailed.raw, re.MULTILINE)
+    return found[1].decode() if found else "", mailed.arrived_at.timestamp()
 
 
 def _links(mails: Sequence[Mailed]) -> Iterator[tuple[str, str]]:
@@ -154,11 +167,9 @@ def _clicks(address: str, paths: Sequence[str]) -> list[bytes]:
     ]
 
 
-def _told(posts: Sequence[Posted]) -> Iterator[tuple[str, float]]:
-    for post in posts:
-        data = json.loads(post.body)["data"]
-        if data["status"] == "acknowledged":
-            yield data["ticket"], post.arrived_at.timestamp()
+def _told(post: Posted) -> tuple[str, float] | None:
+    data = json.loads(post.body)["data"]
+    return (data["ticket"], post.arrived_at.timestamp()) if data["status"] == "acknowledged" else None
 
 
 def travel(kind: str, rates: Sequence[float], seconds: int) -> Iterator[Leg]:

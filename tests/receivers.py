@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,12 @@ class Mailed:
     arrived_at: datetime
     sender: str
     recipients: tuple[str, ...]
-    message: EmailMessage
+    raw: bytes
+
+    @cached_property
+    def message(self) -> EmailMessage:
+        """The message, read when somebody looks: that takes longer than taking it."""
+        return message_from_bytes(self.raw, policy=policy.default)
 
 
 class Mail:
@@ -83,9 +89,8 @@ class Mail:
         raw = envelope.content
         assert isinstance(raw, bytes)
         (self.folder / f"{len(self.messages):05}.eml").write_bytes(raw)
-        message = message_from_bytes(raw, policy=policy.default)
         recipients = tuple(envelope.rcpt_tos)
-        self.messages.append(Mailed(datetime.now(UTC), envelope.mail_from or "", recipients, message))
+        self.messages.append(Mailed(datetime.now(UTC), envelope.mail_from or "", recipients, raw))
 
 
 @dataclass(frozen=True)

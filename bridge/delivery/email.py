@@ -6,7 +6,6 @@ from email.charset import QP, Charset
 from email.header import Header
 from email.message import Message
 from email.mime.multipart import MIMEMultipart
-from email.mime.text import MIMEText
 from email.utils import format_datetime, formataddr
 from pathlib import Path
 from typing import Protocol
@@ -86,10 +85,13 @@ def _folded(subject: str) -> str:
     return Header(subject, charset, header_name="Subject").encode()
 
 
-def _part(subtype: str, text: str) -> MIMEText:
-    part = MIMEText("", subtype)
-    del part["Content-Transfer-Encoding"]
-    part.set_payload(text, _UTF8)
+def _part(subtype: str, text: str) -> Message:
+    # Written as MIMEText writes it, which reads its own headers again and again to get there.
+    part = Message()
+    part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
+    part["MIME-Version"] = "1.0"
+    part["Content-Transfer-Encoding"] = "quoted-printable"
+    part.set_payload(_UTF8.body_encode(text.encode()))
     return part
 
 

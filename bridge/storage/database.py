@@ -18,6 +18,8 @@ from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
+from bridge.storage.statements import locking, new_into
+
 #: Seconds a writer waits for its turn on SQLite before it gives up and tries later.
 SQLITE_BUSY_S = 15
 #: A connection that has lain in the pool for so many seconds is tried before it is used.
@@ -118,19 +120,12 @@ class Database:
 
     def insert_new(self, connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
         """Insert the rows that break no unique key; what is there already stays as it is."""
-        if not rows:
-            return
-        statement = sa.insert(table)
-        if self.is_sqlite:
-            connection.execute(statement.prefix_with("OR IGNORE"), rows)
-        else:
-            from sqlalchemy.dialects.postgresql import insert  # only where it is spoken
-
-            connection.execute(insert(table).on_conflict_do_nothing(), rows)
+        if rows:
+            connection.execute(new_into(table, sqlite=self.is_sqlite), rows)
 
     def for_update(self, statement: sa.Select[Any], *, skip_locked: bool = False) -> sa.Select[Any]:
         """Lock the rows the statement finds until the transaction ends; SQLite has one writer anyway."""
-        return statement if self.is_sqlite else statement.with_for_update(skip_locked=skip_locked)
+        return statement if self.is_sqlite else locking(statement, skip_locked=skip_locked)
 
     def close(self) -> None:
         """Close every connection."""

@@ -11,25 +11,47 @@ from sqlalchemy.engine import Connection
 from bridge.reports.preferences import GATHERED, Held
 from bridge.storage.changes import enqueue
 from bridge.storage.database import Database
+from bridge.storage.sets import update
+from bridge.storage.statements import among, as_parameters, by_key
 from bridge.storage.tables import deliveries, delivery_attempts, people
 
-_BEGIN = (
-    sa.update(deliveries)
-    .where(deliveries.c.delivery_id == sa.bindparam("_id"))
-    .values(
-        state="sending",
-        held=None,
-        attempts=sa.bindparam("_number"),
-        channel=sa.bindparam("_channel"),
-        digest_id=sa.bindparam("_digest"),
-        lease_until=sa.bindparam("_until"),
-    )
-)
 #: So many notices make one digest at most.
 _MOST_GATHERED = 500
 #: So many that waited for a destination are announced at once when it is back; the rest come at their own times.
 _MOST_RELEASED = 2000
-_OPEN = deliveries.c.finished_at.is_(None)
+_ROW = deliveries.c
+_OPEN = _ROW.finished_at.is_(None)
+_THESE = among(_ROW.delivery_id, "ids")
+_RECIPIENTS = (
+    sa.select(
+        *(_ROW.delivery_id, _ROW.recipient, _ROW.channel, _ROW.report_id, _ROW.held, _ROW.digest_id, _ROW.attempts),
+        people.c.channels,
+    )
+    .outerjoin_from(deliveries, people, sa.and_(people.c.person_id == _ROW.recipient, _ROW.purpose == "notice"))
+    .where(_THESE, _OPEN)
+)
+_LOCKED = sa.select(deliveries).where(_THESE).order_by(_ROW.delivery_id)
+_GATHERED = (
+    sa.select(_ROW.delivery_id)
+    .where(_OPEN, among(_ROW.recipient, "recipients"), _ROW.held.in_(GATHERED))
+    .where(_ROW.state != "sending", _ROW.next_attempt_at <= sa.bindparam("now"))
+    .order_by(_ROW.created_at, _ROW.delivery_id)
+    .limit(_MOST_GATHERED)
+)
+_FELLOWS = sa.select(_ROW.delivery_id).where(_OPEN, among(_ROW.digest_id, "ids")).order_by(_ROW.delivery_id)
+_SIBLINGS = (
+    sa.select(_ROW.delivery_id)
+    .where(_OPEN, among(_ROW.report_id, "reports"), among(_ROW.recipient, "recipients"), _ROW.sequence.is_not(None))
+    .order_by(_ROW.sequence)
+)
+_OPEN_ONES = sa.select(_ROW.purpose, _ROW.delivery_id).where(_OPEN, _THESE)
+_NEXT_IN_TURN = (
+    sa.select(_ROW.purpose, _ROW.delivery_id)
+    .where(_OPEN, _ROW.report_id == sa.bindparam("report"), _ROW.recipient == sa.bindparam("recipient"))
+    .where(_ROW.held == Held.ORDER, _ROW.delivery_id != sa.bindparam("ended"))
+    .order_by(_ROW.sequence)
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -60,49 +82,29 @@ def recipients(connection: Connection, delivery_ids: Collection[str]) -> list[sa
     Each as (delivery_id, recipient, channel, report_id, held, digest_id, attempts, channels); the last is the list
     of the person's, None for a callback.
     """
-    row = deliveries.c
-    names = (row.delivery_id, row.recipient, row.channel, row.report_id, row.held, row.digest_id, row.attempts)
-    wanted = sa.select(*names, people.c.channels).outerjoin_from(
-        deliveries, people, sa.and_(people.c.person_id == row.recipient, row.purpose == "notice")
-    )
-    return list(connection.execute(wanted.where(row.delivery_id.in_(delivery_ids), _OPEN)))
+    return list(connection.execute(_RECIPIENTS, {"ids": delivery_ids}))
 
 
 def lock(database: Database, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
     """Lock deliveries in the order of their ids; returns the rows of those that exist, in the order asked for."""
-    statement = (
-        sa.select(deliveries).where(deliveries.c.delivery_id.in_(delivery_ids)).order_by(deliveries.c.delivery_id)
-    )
-    rows = {row["delivery_id"]: dict(row) for row in connection.execute(database.for_update(statement)).mappings()}
+    found = connection.execute(database.for_update(_LOCKED), {"ids": delivery_ids}).mappings()
+    rows = {row["delivery_id"]: dict(row) for row in found}
     return [rows[delivery_id] for delivery_id in delivery_ids if delivery_id in rows]
 
 
 def gathered(connection: Connection, person_ids: Collection[str], now: datetime) -> list[str]:
     """Return what has waited to leave together for these people, and whose time has come."""
-    wanted = (
-        sa.select(deliveries.c.delivery_id)
-        .where(_OPEN, deliveries.c.recipient.in_(person_ids), deliveries.c.held.in_(GATHERED))
-        .where(deliveries.c.state != "sending", deliveries.c.next_attempt_at <= now)
-        .order_by(deliveries.c.created_at, deliveries.c.delivery_id)
-        .limit(_MOST_GATHERED)
-    )
-    return list(connection.execute(wanted).scalars())
+    return list(connection.execute(_GATHERED, {"recipients": person_ids, "now": now}).scalars())
 
 
 def fellows(connection: Connection, digest_ids: Collection[str]) -> list[str]:
     """Return what travels in these digests: what left together once comes again together."""
-    wanted = sa.select(deliveries.c.delivery_id).where(_OPEN, deliveries.c.digest_id.in_(digest_ids))
-    return list(connection.execute(wanted.order_by(deliveries.c.delivery_id)).scalars())
+    return list(connection.execute(_FELLOWS, {"ids": digest_ids}).scalars())
 
 
 def siblings(connection: Connection, report_ids: Collection[str], recipients: Collection[str]) -> list[str]:
     """Return every callback about these reports to these destinations that has no end yet."""
-    wanted = (
-        sa.select(deliveries.c.delivery_id)
-        .where(_OPEN, deliveries.c.report_id.in_(report_ids), deliveries.c.recipient.in_(recipients))
-        .where(deliveries.c.sequence.is_not(None))
-    )
-    return list(connection.execute(wanted.order_by(deliveries.c.sequence)).scalars())
+    return list(connection.execute(_SIBLINGS, {"reports": report_ids, "recipients": recipients}).scalars())
 
 
 def begin(
@@ -113,15 +115,17 @@ def begin(
         return
     begun = [
         {
-            "_id": one.delivery_id,
-            "_number": one.number,
-            "_channel": one.channel,
-            "_digest": one.digest_id,
-            "_until": lease_until,
+            "delivery_id": one.delivery_id,
+            "state": "sending",
+            "held": None,
+            "attempts": one.number,
+            "channel": one.channel,
+            "digest_id": one.digest_id,
+            "lease_until": lease_until,
         }
         for one in attempts
     ]
-    connection.execute(_BEGIN, begun)
+    update(database, connection, deliveries, begun)
     rows = [
         {
             "delivery_id": one.delivery_id,
@@ -223,22 +227,14 @@ def announce(
 
 def announce_open(database: Database, connection: Connection, delivery_ids: Collection[str], *, at: datetime) -> None:
     """Let the messages of those that have no end yet come again at that time."""
-    wanted = sa.select(deliveries.c.purpose, deliveries.c.delivery_id).where(
-        _OPEN, deliveries.c.delivery_id.in_(delivery_ids)
-    )
-    announce(database, connection, connection.execute(wanted).mappings().all(), at=at)
+    found = connection.execute(_OPEN_ONES, {"ids": delivery_ids}).mappings().all()
+    announce(database, connection, found, at=at)
 
 
 def next_in_turn(database: Database, connection: Connection, row: Mapping[str, Any], *, now: datetime) -> None:
     """Announce the callback that waited for this one's end, if there is one; its row is left to who handles it."""
-    following = (
-        sa.select(deliveries.c.purpose, deliveries.c.delivery_id)
-        .where(_OPEN, deliveries.c.report_id == row["report_id"], deliveries.c.recipient == row["recipient"])
-        .where(deliveries.c.held == Held.ORDER, deliveries.c.delivery_id != row["delivery_id"])
-        .order_by(deliveries.c.sequence)
-        .limit(1)
-    )
-    announce(database, connection, connection.execute(following).mappings().all(), at=now)
+    key = {"report": row["report_id"], "recipient": row["recipient"], "ended": row["delivery_id"]}
+    announce(database, connection, connection.execute(_NEXT_IN_TURN, key).mappings().all(), at=now)
 
 
 def release(
@@ -288,20 +284,20 @@ def announce_stranded(database: Database, connection: Connection, *, now: dateti
 
 
 def _update(connection: Connection, delivery_id: str, **values: Any) -> None:
-    connection.execute(sa.update(deliveries).where(deliveries.c.delivery_id == delivery_id).values(values))
+    row = {"delivery_id": delivery_id, **values}
+    connection.execute(by_key(deliveries, tuple(row)), as_parameters(row))
 
 
 def _attempted(connection: Connection, delivery_id: str, outcome: str, result: Result) -> None:
     if result.number:
-        connection.execute(
-            sa.update(delivery_attempts)
-            .where(delivery_attempts.c.delivery_id == delivery_id, delivery_attempts.c.number == result.number)
-            .values(
-                outcome=outcome,
-                duration_ms=result.duration_ms,
-                detail=result.detail or None,
-                status=result.status,
-                response=result.response or None,
-                fault=result.fault,
-            )
-        )
+        row = {
+            "delivery_id": delivery_id,
+            "number": result.number,
+            "outcome": outcome,
+            "duration_ms": result.duration_ms,
+            "detail": result.detail or None,
+            "status": result.status,
+            "response": result.response or None,
+            "fault": result.fault,
+        }
+        connection.execute(by_key(delivery_attempts, tuple(row)), as_parameters(row))

@@ -11,15 +11,25 @@ from sqlalchemy.engine import Connection
 from bridge.reports.breakers import Breaker
 from bridge.reports.preferences import Pace
 from bridge.storage.database import Database
+from bridge.storage.statements import among, as_parameters, by_key, into
 from bridge.storage.tables import destinations, paces, people
 
 _FIELDS = tuple(f.name for f in fields(Breaker))
+_IN_TROUBLE = (
+    sa.select(destinations).where(among(destinations.c.destination, "names")).order_by(destinations.c.destination)
+)
+_TURN = (
+    sa.select(people.c.person_id)
+    .where(among(people.c.person_id, "ids"))
+    .order_by(people.c.person_id)
+    .with_for_update(key_share=True)
+)
+_PACES = sa.select(paces).where(among(paces.c.person_id, "ids"))
 
 
 def lock(database: Database, connection: Connection, names: Collection[str]) -> dict[str, Breaker]:
     """Return, locked, those of the destinations that have trouble."""
-    wanted = sa.select(destinations).where(destinations.c.destination.in_(names)).order_by(destinations.c.destination)
-    rows = connection.execute(database.for_update(wanted)).mappings()
+    rows = connection.execute(database.for_update(_IN_TROUBLE), {"names": names}).mappings()
     return {row["destination"]: Breaker(**{name: row[name] for name in _FIELDS}) for row in rows}
 
 
@@ -49,19 +59,18 @@ def troubled(connection: Connection) -> list[Breaker]:
 
 def lock_people(database: Database, connection: Connection, person_ids: Collection[str]) -> None:
     """Let nobody else decide at the same time what these people are told."""
-    wanted = sa.select(people.c.person_id).where(people.c.person_id.in_(person_ids)).order_by(people.c.person_id)
     if not database.is_sqlite:
-        connection.execute(wanted.with_for_update(key_share=True)).all()
+        connection.execute(_TURN, {"ids": person_ids}).all()
 
 
 def paces_of(connection: Connection, person_ids: Collection[str]) -> dict[str, Pace]:
     """Return how many notices these people got lately; the caller holds their locks."""
-    rows = connection.execute(sa.select(paces).where(paces.c.person_id.in_(person_ids)))
+    rows = connection.execute(_PACES, {"ids": person_ids})
     return {row.person_id: Pace(row.since, row.sent) for row in rows}
 
 
 def save_pace(connection: Connection, person_id: str, since: datetime, sent: int) -> None:
     """Write how many notices somebody got since when; the caller holds their lock."""
-    values: dict[str, Any] = {"since": since, "sent": sent}
-    if not connection.execute(sa.update(paces).where(paces.c.person_id == person_id).values(values)).rowcount:
-        connection.execute(sa.insert(paces), [{"person_id": person_id, **values}])
+    row = {"person_id": person_id, "since": since, "sent": sent}
+    if not connection.execute(by_key(paces, tuple(row)), as_parameters(row)).rowcount:
+        connection.execute(into(paces), [row])

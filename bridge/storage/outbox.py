@@ -7,26 +7,35 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.storage.database import Database
+from bridge.storage.statements import among
 from bridge.storage.tables import outbox
+
+
+_DUE = (
+    sa.select(outbox)
+    .where(outbox.c.available_at <= sa.bindparam("now"))
+    .order_by(outbox.c.available_at, outbox.c.id)
+    .limit(sa.bindparam("most"))
+)
+_FORGET = sa.delete(outbox).where(among(outbox.c.id, "ids"))
+_NEXT_AT = sa.select(sa.func.min(outbox.c.available_at))
 
 
 def claim(database: Database, connection: Connection, now: datetime, most: int) -> list[dict[str, Any]]:
     """Lock messages whose time has come, oldest first, leaving out what another relay holds."""
-    statement = (
-        sa.select(outbox).where(outbox.c.available_at <= now).order_by(outbox.c.available_at, outbox.c.id).limit(most)
-    )
-    rows = connection.execute(database.for_update(statement, skip_locked=True)).mappings()
+    statement = database.for_update(_DUE, skip_locked=True)
+    rows = connection.execute(statement, {"now": now, "most": most}).mappings()
     return [dict(row) for row in rows]
 
 
 def forget(connection: Connection, ids: list[int]) -> None:
     """Delete messages the queue has confirmed."""
-    connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids)))
+    connection.execute(_FORGET, {"ids": ids})
 
 
 def next_at(connection: Connection) -> datetime | None:
     """Return when the next message that waits for its time may leave, or None."""
-    return connection.execute(sa.select(sa.func.min(outbox.c.available_at))).scalar()
+    return connection.execute(_NEXT_AT).scalar()
 
 
 def depth(connection: Connection) -> int:

@@ -9,10 +9,14 @@ from sqlalchemy.engine import Connection
 
 from bridge.reports.people import Person
 from bridge.storage.rows import person_of
+from bridge.storage.statements import among
 from bridge.storage.tables import people
 
 #: What is changed by itself, not with the rest.
 _THEIR_OWN = ("absent_from", "absent_until", "channels", "quiet", "digest", "turned_off", "stand_in")
+_ACTIVE = people.c.active == 1
+_ALL = sa.select(people).where(_ACTIVE).order_by(people.c.person_id)
+_THESE = sa.select(people).where(among(people.c.person_id, "ids"), _ACTIVE)
 
 
 class NoSuchPerson(LookupError):
@@ -21,8 +25,7 @@ class NoSuchPerson(LookupError):
 
 def active(connection: Connection) -> list[Person]:
     """Return everybody who may be assigned or told, present or not."""
-    rows = connection.execute(sa.select(people).where(people.c.active == 1).order_by(people.c.person_id)).mappings()
-    return [person_of(row) for row in rows]
+    return [person_of(row) for row in connection.execute(_ALL).mappings()]
 
 
 def one(connection: Connection, person_id: str) -> Person:
@@ -31,16 +34,16 @@ def one(connection: Connection, person_id: str) -> Person:
     Raises:
         NoSuchPerson: not there, or no longer active.
     """
-    row = _row(connection, people.c.person_id == person_id)
-    if row is None:
+    found = by_ids(connection, [person_id])
+    if not found:
         raise NoSuchPerson(person_id)
-    return person_of(row)
+    return found[person_id]
 
 
 def by_ids(connection: Connection, person_ids: Collection[str]) -> dict[str, Person]:
     """Return those of the people who are active, by id."""
-    wanted = sa.select(people).where(people.c.person_id.in_(person_ids), people.c.active == 1)
-    return {row["person_id"]: person_of(row) for row in connection.execute(wanted).mappings()}
+    rows = connection.execute(_THESE, {"ids": person_ids}).mappings()
+    return {row["person_id"]: person_of(row) for row in rows}
 
 
 def with_stand_ins(connection: Connection, person_ids: Collection[str]) -> dict[str, Person]:
@@ -97,4 +100,4 @@ def set_absence(connection: Connection, person_id: str, since: datetime | None, 
 
 
 def _row(connection: Connection, condition: sa.ColumnElement[bool]) -> sa.RowMapping | None:
-    return connection.execute(sa.select(people).where(condition, people.c.active == 1)).mappings().first()
+    return connection.execute(sa.select(people).where(condition, _ACTIVE)).mappings().first()

@@ -13,7 +13,29 @@ from bridge.reports.report import Report
 from bridge.reports.states import Status
 from bridge.storage.database import Database
 from bridge.storage.rows import obligation_of, report_of
+from bridge.storage.statements import among
 from bridge.storage.tables import history, obligations, reports
+
+
+_BY_TICKET = sa.select(reports).where(reports.c.ticket == sa.bindparam("ticket"))
+_THESE = sa.select(reports).where(among(reports.c.report_id, "ids"))
+_LOCKED = _THESE.order_by(reports.c.report_id)
+_OWED = sa.select(obligations).where(among(obligations.c.report_id, "ids"))
+_OWED_BY_KIND = _OWED.order_by(obligations.c.kind)
+_OWED_LOCKED = _OWED.order_by(obligations.c.report_id, obligations.c.kind)
+_DUE = (
+    sa.select(obligations)
+    .where(obligations.c.next_due <= sa.bindparam("now"))
+    .order_by(obligations.c.next_due)
+    .limit(sa.bindparam("most"))
+)
+_NEXT_DUE = sa.select(sa.func.min(obligations.c.next_due))
+_OPEN_BY_ASSIGNEE = (
+    sa.select(reports.c.assignee, sa.func.count())
+    .where(reports.c.status != sa.literal_column("'closed'"), reports.c.assignee.is_not(None))
+    .group_by(reports.c.assignee)
+)
+_HISTORY = sa.select(history).where(history.c.report_id == sa.bindparam("report")).order_by(history.c.id)
 
 
 class NoSuchReport(LookupError):
@@ -26,7 +48,7 @@ def by_ticket(connection: Connection, ticket: str) -> Report:
     Raises:
         NoSuchReport: there is none.
     """
-    row = connection.execute(sa.select(reports).where(reports.c.ticket == ticket)).mappings().first()
+    row = connection.execute(_BY_TICKET, {"ticket": ticket}).mappings().first()
     if row is None:
         raise NoSuchReport(ticket)
     return report_of(row)
@@ -34,7 +56,7 @@ def by_ticket(connection: Connection, ticket: str) -> Report:
 
 def by_ids(connection: Connection, report_ids: Collection[str]) -> dict[str, Report]:
     """Return those of the reports that exist, by id, without locking them."""
-    rows = connection.execute(sa.select(reports).where(reports.c.report_id.in_(report_ids))).mappings()
+    rows = connection.execute(_THESE, {"ids": report_ids}).mappings()
     return {row["report_id"]: report_of(row) for row in rows}
 
 
@@ -42,8 +64,7 @@ def lock(
     database: Database, connection: Connection, report_ids: Collection[str], *, skip_locked: bool = False
 ) -> dict[str, Report]:
     """Lock reports in the order of their ids and return those that exist, without waiting if so wanted."""
-    statement = sa.select(reports).where(reports.c.report_id.in_(report_ids)).order_by(reports.c.report_id)
-    rows = connection.execute(database.for_update(statement, skip_locked=skip_locked)).mappings()
+    rows = connection.execute(database.for_update(_LOCKED, skip_locked=skip_locked), {"ids": report_ids}).mappings()
     return {row["report_id"]: report_of(row) for row in rows}
 
 
@@ -59,30 +80,24 @@ def lock_obligations(
     if not report_ids:
         return {}
     lock(database, connection, report_ids)
-    statement = (
-        sa.select(obligations)
-        .where(obligations.c.report_id.in_(report_ids))
-        .order_by(obligations.c.report_id, obligations.c.kind)
-    )
-    return _by_report(connection.execute(database.for_update(statement)).mappings())
+    return _by_report(connection.execute(database.for_update(_OWED_LOCKED), {"ids": report_ids}).mappings())
 
 
 def obligations_of(connection: Connection, report_ids: Collection[str]) -> dict[str, list[Obligation]]:
     """Return the obligations of reports, by report id, without locking them."""
-    statement = sa.select(obligations).where(obligations.c.report_id.in_(report_ids))
-    return _by_report(connection.execute(statement.order_by(obligations.c.kind)).mappings())
+    return _by_report(connection.execute(_OWED_BY_KIND, {"ids": report_ids}).mappings())
 
 
 def claim_due(database: Database, connection: Connection, now: datetime, most: int) -> list[Obligation]:
     """Lock obligations that are due, oldest first, leaving out what another worker holds."""
-    statement = sa.select(obligations).where(obligations.c.next_due <= now).order_by(obligations.c.next_due).limit(most)
-    rows = connection.execute(database.for_update(statement, skip_locked=True)).mappings()
+    statement = database.for_update(_DUE, skip_locked=True)
+    rows = connection.execute(statement, {"now": now, "most": most}).mappings()
     return [obligation_of(row) for row in rows]
 
 
 def next_due(connection: Connection) -> datetime | None:
     """Return when the next obligation falls due, or None."""
-    return connection.execute(sa.select(sa.func.min(obligations.c.next_due))).scalar()
+    return connection.execute(_NEXT_DUE).scalar()
 
 
 def claim_siblings(database: Database, connection: Connection, report_id: str) -> list[Obligation] | None:
@@ -97,12 +112,7 @@ def claim_siblings(database: Database, connection: Connection, report_id: str) -
 
 def open_by_assignee(connection: Connection) -> dict[str, int]:
     """Return how many open reports lie on each desk, by person id."""
-    statement = (
-        sa.select(reports.c.assignee, sa.func.count())
-        .where(reports.c.status != sa.literal_column("'closed'"), reports.c.assignee.is_not(None))
-        .group_by(reports.c.assignee)
-    )
-    return {assignee: count for assignee, count in connection.execute(statement) if assignee}
+    return {assignee: count for assignee, count in connection.execute(_OPEN_BY_ASSIGNEE) if assignee}
 
 
 @dataclass(frozen=True)
@@ -145,8 +155,7 @@ def counted(connection: Connection, wanted: Wanted) -> dict[str, int]:
 
 def history_of(connection: Connection, report_id: str) -> list[dict[str, Any]]:
     """Return the lines of a report's history, oldest first."""
-    statement = sa.select(history).where(history.c.report_id == report_id).order_by(history.c.id)
-    return [dict(row) for row in connection.execute(statement).mappings()]
+    return [dict(row) for row in connection.execute(_HISTORY, {"report": report_id}).mappings()]
 
 
 def _conditions(wanted: Wanted) -> Iterable[sa.ColumnElement[bool]]:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.reports.calendars import in_utc
 from bridge.storage.database import Database
+from bridge.storage.statements import as_parameters, by_key, into, new_into
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -32,8 +33,7 @@ def insert(
     if not rows:
         return
     if database.is_sqlite:
-        statement = sa.insert(table).prefix_with("OR IGNORE") if new_only else sa.insert(table)
-        connection.execute(statement, rows)
+        connection.execute(new_into(table, sqlite=True) if new_only else into(table), rows)
     else:
         conflict = " ON CONFLICT DO NOTHING" if new_only else ""
         connection.exec_driver_sql(_insertion(table, tuple(rows[0])) + conflict, (_text(rows),))
@@ -44,9 +44,7 @@ def update(database: Database, connection: Connection, table: sa.Table, rows: Se
     if not rows:
         return
     if database.is_sqlite:
-        connection.execute(
-            _one_update(table, tuple(rows[0])), [{f"_{name}": row[name] for name in row} for row in rows]
-        )
+        connection.execute(by_key(table, tuple(rows[0])), [as_parameters(row) for row in rows])
     else:
         connection.exec_driver_sql(_update(table, tuple(rows[0])), (_text(rows),))
 
@@ -62,13 +60,6 @@ def _update(table: sa.Table, names: tuple[str, ...]) -> str:
     changes = ", ".join(f"{name} = given.{name}" for name in names if not table.c[name].primary_key)
     same = " AND ".join(f"{table.name}.{key.name} = given.{key.name}" for key in table.primary_key)
     return f"UPDATE {table.name} SET {changes} FROM {_recordset(table, names)} WHERE {same}"  # noqa: S608
-
-
-@cache
-def _one_update(table: sa.Table, names: tuple[str, ...]) -> sa.Update:
-    keys = [key == sa.bindparam(f"_{key.name}") for key in table.primary_key]
-    changes: dict[str, Any] = {name: sa.bindparam(f"_{name}") for name in names if not table.c[name].primary_key}
-    return sa.update(table).where(*keys).values(changes)
 
 
 def _recordset(table: sa.Table, names: tuple[str, ...]) -> str:

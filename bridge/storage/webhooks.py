@@ -7,9 +7,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.storage.database import Database
+from bridge.storage.statements import among, into
 from bridge.storage.tables import webhooks
 
 _EARLY_LOCK = 8311_02
+_TURN = sa.select(sa.func.pg_advisory_xact_lock_shared(_EARLY_LOCK))
+_TURN_ALONE = sa.select(sa.func.pg_advisory_xact_lock(_EARLY_LOCK))
+_KNOWN = sa.select(webhooks.c.source, webhooks.c.webhook_id, webhooks.c.sha256).where(
+    among(sa.tuple_(webhooks.c.source, webhooks.c.webhook_id), "keys")
+)
+_WAITS = sa.and_(among(webhooks.c.report_id, "ids"), webhooks.c.effect == "waiting")
+_WAITING = sa.select(webhooks).where(_WAITS).order_by(webhooks.c.happened_at)
+_SETTLE = sa.update(webhooks).where(_WAITS).values(effect=sa.bindparam("became"))
 
 
 def take_turn(database: Database, connection: Connection, *, alone: bool) -> None:
@@ -18,16 +27,12 @@ def take_turn(database: Database, connection: Connection, *, alone: bool) -> Non
     Batches share the turn, but one that holds such an event has it alone, until its transaction ends.
     """
     if not database.is_sqlite:
-        lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
-        connection.execute(sa.select(lock(_EARLY_LOCK)))
+        connection.execute(_TURN_ALONE if alone else _TURN)
 
 
 def known(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return the sha256 of each (source, webhook_id) that was seen before."""
-    statement = sa.select(webhooks.c.source, webhooks.c.webhook_id, webhooks.c.sha256).where(
-        sa.tuple_(webhooks.c.source, webhooks.c.webhook_id).in_(list(keys))
-    )
-    rows = connection.execute(statement)
+    rows = connection.execute(_KNOWN, {"keys": keys})
     return {(source, webhook_id): sha256 for source, webhook_id, sha256 in rows}
 
 
@@ -35,25 +40,19 @@ def waiting(connection: Connection, report_ids: Collection[str]) -> list[dict[st
     """Return the events that came before their report, oldest first."""
     if not report_ids:
         return []
-    statement = (
-        sa.select(webhooks)
-        .where(webhooks.c.report_id.in_(report_ids), webhooks.c.effect == "waiting")
-        .order_by(webhooks.c.happened_at)
-    )
-    return [dict(row) for row in connection.execute(statement).mappings()]
+    return [dict(row) for row in connection.execute(_WAITING, {"ids": report_ids}).mappings()]
 
 
 def remember(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Keep webhooks; raises Conflict (from the transaction) when an id was taken meanwhile."""
     if rows:
-        connection.execute(sa.insert(webhooks), list(rows))
+        connection.execute(into(webhooks), list(rows))
 
 
 def settle_waiting(connection: Connection, report_ids: Collection[str], effect: str) -> None:
     """Say what became of the events that had waited for these reports."""
     if report_ids:
-        statement = sa.update(webhooks).where(webhooks.c.report_id.in_(report_ids), webhooks.c.effect == "waiting")
-        connection.execute(statement.values(effect=effect))
+        connection.execute(_SETTLE, {"ids": report_ids, "became": effect})
 
 
 def key_of(connection: Connection, source: str, webhook_id: str, sha256: str) -> str:
