@@ -8,18 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.delivery.errors import NotDelivered, Taken
-from bridge.reports.clocks import Obligation
-from bridge.reports.report import Purpose, Report
+from bridge.reports.report import Purpose
 from bridge.tracing import Span, span
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt: the delivery's row, and the report as it stands now."""
+    """One attempt at a delivery, which is its row."""
 
     row: dict[str, Any]
-    report: Report
-    obligation: Obligation | None
     number: int
     #: By the database's clock; what passes from then on is measured here.
     now: datetime

@@ -16,7 +16,9 @@ from bridge.delivery.facts import Item
 from bridge.delivery.notices import Notice, Texts
 from bridge.delivery.outlets import Envelope, Outlet
 from bridge.links import AckLink, Links
+from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.channels import DESK, Channel, Ways, address_on
+from bridge.reports.clocks import Obligation
 from bridge.reports.people import Person
 from bridge.reports.preferences import (
     GATHERED,
@@ -26,10 +28,11 @@ from bridge.reports.preferences import (
     paced,
     standing_in,
 )
-from bridge.reports.report import Delivery
-from bridge.reports.telling import in_place_of, through
+from bridge.reports.report import Delivery, Report
+from bridge.reports.telling import in_place_of, reason_gone, through
 from bridge.rules import Rules
 from bridge.storage import deliveries, destinations, people
+from bridge.storage import reports as stored
 from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database
 from bridge.storage.rows import delivery_of
@@ -56,7 +59,10 @@ class NotifyOffice(Telling):
         self._outlets = outlets
         self._texts = texts
         self._links = links
+        #: What the deliveries at hand are about, and whom they name.
         self._people: dict[str, Person] = {}
+        self._reports: dict[str, Report] = {}
+        self._owed: dict[str, list[Obligation]] = {}
 
     # -- before it is sent ---------------------------------------------------------------------------------------
 
@@ -79,7 +85,21 @@ class NotifyOffice(Telling):
         absent = {row["payload"]["for"] for row in rows if "for" in row["payload"]} - set(self._people)
         if absent:
             self._people |= people.by_ids(connection, absent)
+        about = {row["report_id"] for row in rows}
+        self._reports, self._owed = stored.by_ids(connection, about), stored.obligations_of(connection, about)
         return rows
+
+    def gone(self, attempt: Attempt) -> str | None:
+        """See Telling.gone."""
+        row = attempt.row
+        owed = self._owed.get(row["report_id"], [])
+        return reason_gone(
+            event=row["event"],
+            cycle=row["cycle"],
+            recipient=row["payload"].get("for", row["recipient"]),
+            report=self._reports[row["report_id"]],
+            obligation=next((o for o in owed if o.kind == row["kind"] and o.cycle == row["cycle"]), None),
+        )
 
     def arrange(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Sending]:
         """See Telling.arrange."""
@@ -122,7 +142,7 @@ class NotifyOffice(Telling):
         # What is tried again, or was let through a moment ago, has waited for its time.
         if person is None or attempt.tries > 1 or self._is_ours(attempt.row) or self._way(attempt) == DESK:
             return None
-        zone = ZoneInfo(self._rules.book.calendar_for(attempt.report.office).zone)
+        zone = ZoneInfo(self._calendar(attempt).zone)
         wished = held_until(person, attempt.row["event"], attempt.now, zone)
         if wished:
             return wished
@@ -198,7 +218,8 @@ class NotifyOffice(Telling):
         row, meant_for = attempt.row, attempt.row["payload"].get("for")
         absent = self._people.get(meant_for)
         named = {"standing_in_for": absent.name if absent else meant_for} if meant_for else {}
-        return Item(attempt.report, row | {"payload": row["payload"] | named}, self._remaining_s(attempt))
+        report = self._reports[row["report_id"]]
+        return Item(report, row | {"payload": row["payload"] | named}, self._remaining_s(attempt))
 
     def _data(self, item: Item, person: Person) -> dict[str, Any]:
         """Return what a program is told: no personal data of the citizen."""
@@ -224,8 +245,11 @@ class NotifyOffice(Telling):
         if not text:
             return None
         deadline = datetime.fromisoformat(text)
-        calendar = self._rules.book.calendar_for(attempt.report.office)
+        calendar = self._calendar(attempt)
         return calendar.elapsed(attempt.now, deadline) - calendar.elapsed(deadline, attempt.now)
+
+    def _calendar(self, attempt: Attempt) -> WorkingCalendar:
+        return self._rules.book.calendar_for(self._reports[attempt.row["report_id"]].office)
 
     def close(self) -> None:
         """See Telling.close."""

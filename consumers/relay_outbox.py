@@ -13,7 +13,7 @@ import structlog
 from bridge.broker.messages import Message
 from bridge.broker.publisher import Publisher
 from bridge.storage import outbox
-from bridge.storage.database import Database, Wakeups
+from bridge.storage.database import Connection, Database, Wakeups
 from bridge.storage.deliveries import announce_stranded
 from bridge.tracing import span
 
@@ -37,13 +37,15 @@ class RelayOutbox:
         self._publisher = publisher
         self._wakeups = Wakeups(database)
         self._swept_at = 0.0
+        #: How long nothing will be due, as far as the last look has seen.
+        self._idle_s = POLL_S
 
     def turn(self) -> None:
         """Relay until nothing is due, then wait for more; now and then look for what was lost on the way."""
         self._sweep()
         while self.relay() == self.most:
             pass
-        self._wakeups.wait(self._idle_s())
+        self._wakeups.wait(self._idle_s)
 
     def close(self) -> None:
         """Close the connection kept for waiting."""
@@ -68,31 +70,34 @@ class RelayOutbox:
         if self._database.is_sqlite:
             return self._relay_unlocked()
         with self._database.write() as connection:
-            rows = outbox.claim(self._database, connection, self._database.now(connection), self.most)
-            self._publish(rows)
-            outbox.forget(connection, [row["id"] for row in rows])
+            rows = self._claim(connection)
+            if rows:
+                self._publish(rows)
+                outbox.forget(connection, [row["id"] for row in rows])
         return len(rows)
 
     def _relay_unlocked(self) -> int:
         # SQLite has one writer for the whole file: nobody should wait for it while we wait for the queue.
         with self._database.read() as connection:
-            rows = outbox.claim(self._database, connection, self._database.now(connection), self.most)
+            rows = self._claim(connection)
         if rows:
             self._publish(rows)
             with self._database.write() as connection:
                 outbox.forget(connection, [row["id"] for row in rows])
         return len(rows)
 
+    def _claim(self, connection: Connection) -> list[dict[str, Any]]:
+        now = self._database.now(connection)
+        rows = outbox.claim(self._database, connection, now, self.most)
+        if len(rows) < self.most:
+            due_at = outbox.next_at(connection, now)
+            self._idle_s = min(POLL_S, _until(due_at, now)) if due_at else POLL_S
+        return rows
+
     def _publish(self, rows: list[dict[str, Any]]) -> None:
         with ExitStack() as spans:
             messages = [_message(row, spans) for row in rows]
-            if messages:
-                self._publisher.publish(messages, timeout_s=10)
-
-    def _idle_s(self) -> float:
-        with self._database.read() as connection:
-            due_at, now = outbox.next_at(connection), self._database.now(connection)
-        return min(POLL_S, _until(due_at, now)) if due_at else POLL_S
+            self._publisher.publish(messages, timeout_s=10)
 
 
 def _message(row: dict[str, Any], spans: ExitStack) -> Message:

@@ -38,10 +38,7 @@ class ReportBack(Telling):
 
     def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
         """See Telling.claim: with every other callback about the same reports that has no end yet."""
-        asked = deliveries.recipients(connection, delivery_ids)
-        about, to = {row.report_id for row in asked}, {row.recipient for row in asked}
-        there = deliveries.siblings(connection, about, to) if asked else []
-        rows = deliveries.lock(self._database, connection, list(dict.fromkeys([*delivery_ids, *there])))
+        rows = deliveries.lock_with_siblings(self._database, connection, delivery_ids)
         self._open = [row for row in rows if row["finished_at"] is None]
         at_hand = set(delivery_ids)
         return [row for row in rows if row["delivery_id"] in at_hand]

@@ -70,6 +70,7 @@ class _Batch:
     waiting: dict[str, list[CityEvent]]
     desk: Desk
     open_reports: dict[str, int]  # the same numbers the desk holds, counted on within the batch
+    awaited: set[str]  # reports for which events are kept that came before them
     changes: Changes = field(default_factory=Changes)
     remembered: list[dict[str, Any]] = field(default_factory=list)
     aside: list[dict[str, Any]] = field(default_factory=list)
@@ -167,12 +168,13 @@ class TakeIn:
         known = stored.lock(self._database, connection, ids)
         owed = stored.lock_obligations(self._database, connection, withdrawn)
         waiting: dict[str, list[CityEvent]] = {}
-        for row in webhooks.waiting(connection, ids - known.keys()):
+        early_rows = webhooks.waiting(connection, ids - known.keys())
+        for row in early_rows:
             if earlier := self._checked(row, row["body"]).event:
                 waiting.setdefault(earlier.report_id, []).append(earlier)
         open_reports = stored.open_by_assignee(connection)
         desk = Desk(people.active(connection), open_reports)
-        return _Batch(connection, now, known, owed, waiting, desk, open_reports)
+        return _Batch(connection, now, known, owed, waiting, desk, open_reports, {row["report_id"] for row in early_rows})
 
     def _decide(self, batch: _Batch, arrival: Arrival) -> None:
         event = arrival.event
@@ -221,7 +223,7 @@ class TakeIn:
 
     def _write(self, batch: _Batch) -> None:
         write(self._database, batch.connection, batch.changes)
-        webhooks.settle_waiting(batch.connection, batch.settled, "applied")
+        webhooks.settle_waiting(batch.connection, batch.settled & batch.awaited, "applied")
         for row in batch.remembered:
             if row["effect"] == Effect.WAITING and row["report_id"] in batch.settled:
                 row["effect"] = "applied"

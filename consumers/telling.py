@@ -21,9 +21,8 @@ from bridge.reports.breakers import Admission, Breaker
 from bridge.reports.channels import Channel, Ways
 from bridge.reports.preferences import Held
 from bridge.reports.report import Delivery
-from bridge.reports.telling import next_attempt_at, reason_gone
+from bridge.reports.telling import next_attempt_at
 from bridge.storage import deliveries, destinations
-from bridge.storage import reports as stored
 from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database, DatabaseAway
 from bridge.storage.deliveries import Begun, Result
@@ -120,6 +119,10 @@ class Telling:
         """Lock what is asked for, and what must be decided together with it."""
         return deliveries.lock(self._database, connection, delivery_ids)
 
+    def gone(self, attempt: Attempt) -> str | None:  # noqa: ARG002 - for who overrides it
+        """Return why it is not wanted any more, or None."""
+        return None
+
     @abstractmethod
     def instead(self, attempt: Attempt, channel: str, now: datetime) -> Delivery | None:
         """Return the same thing by the next channel, or None when none is left."""
@@ -136,8 +139,9 @@ class Telling:
             due = [row for row in rows if self._is_due(connection, row, now)]
             if not due:
                 return []
-            attempts = self._wanted(connection, self._looked_up(connection, due, now, looked_at))
-            sendings = self._admitted(connection, self.arrange(connection, attempts), now)
+            attempts = [Attempt(row, row["attempts"] + (not self._is_ours(row)), now, looked_at) for row in due]
+            leaving = self.arrange(connection, self._wanted(connection, attempts))
+            sendings = self._admitted(connection, leaving, now)
             begun = [
                 Begun(one.delivery_id, one.number, sending.channel, sending.digest_id)
                 for sending in sendings
@@ -146,19 +150,6 @@ class Telling:
             until = now + timedelta(seconds=LEASE_S)
             deliveries.begin(self._database, connection, begun, now=now, lease_until=until)
         return sendings
-
-    def _looked_up(
-        self, connection: Connection, rows: Sequence[dict[str, Any]], now: datetime, looked_at: float
-    ) -> list[Attempt]:
-        report_ids = {row["report_id"] for row in rows}
-        found, owed = stored.by_ids(connection, report_ids), stored.obligations_of(connection, report_ids)
-        attempts = []
-        for row in rows:
-            clocks = owed.get(row["report_id"], [])
-            clock = next((o for o in clocks if o.kind == row["kind"] and o.cycle == row["cycle"]), None)
-            number = row["attempts"] + (not self._is_ours(row))
-            attempts.append(Attempt(row, found[row["report_id"]], clock, number, now, looked_at))
-        return attempts
 
     def _is_ours(self, row: Mapping[str, Any]) -> bool:
         return bool(row["state"] == "sending" and self._unsent.get(row["delivery_id"]) == row["attempts"])
@@ -178,19 +169,11 @@ class Telling:
     def _wanted(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Attempt]:
         wanted = []
         for attempt in attempts:
-            row = attempt.row
-            gone = reason_gone(
-                purpose=row["purpose"],
-                event=row["event"],
-                cycle=row["cycle"],
-                recipient=row["payload"].get("for", row["recipient"]),
-                report=attempt.report,
-                obligation=attempt.obligation,
-            )
-            if gone is None:
+            why = self.gone(attempt)
+            if why is None:
                 wanted.append(attempt)
             else:
-                self.suppress(connection, attempt, gone)
+                self.suppress(connection, attempt, why)
         return wanted
 
     def suppress(self, connection: Connection, attempt: Attempt, why: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from kombu.transport import virtual
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
+from bridge.bells import Bells
 from bridge.broker.messages import Message
 from bridge.broker.topology import DELIVERY_LIMIT, EXCHANGE
 
@@ -28,6 +29,8 @@ from bridge.broker.topology import DELIVERY_LIMIT, EXCHANGE
 LEASE_S = 600
 #: How often dead owners are looked for, in seconds.
 SWEEP_S = 0.5
+#: How often what other processes put is looked for, in seconds: a data_version pragma. Our own threads ring.
+ELSEWHERE_S = 0.05
 _BATCH = 100
 
 _SCHEMA = """
@@ -45,6 +48,8 @@ CREATE INDEX IF NOT EXISTS messages_taken ON messages (owner) WHERE owner IS NOT
 
 #: The file's threads of this process queue up here to write; SQLite's own way to wait is to sleep and look again.
 _TURNS: dict[Path, threading.Lock] = {}
+#: By file, and in it by queue: rung by who puts something there, for the threads that wait for it.
+_BELLS: dict[Path, Bells] = {}
 
 # Also for what a dead owner held: a message that kills whoever takes it must end among the dead letters too.
 _GIVE_BACK = (
@@ -63,6 +68,8 @@ class QueueStore:
         self._durable = self._open("FULL")
         self._light = self._open("NORMAL")
         self._turn = _TURNS.setdefault(path, threading.Lock())
+        self._bells = _BELLS.setdefault(path, Bells())
+        self._woken: dict[tuple[str, ...], threading.Event] = {}
         self._owner = _Owner.of(path)
         self._seen: dict[tuple[str, ...], int] = {}  # queues looked into -> data_version when they were empty
         self._swept_at = 0.0
@@ -73,20 +80,33 @@ class QueueStore:
         Raises:
             sqlite3.OperationalError: disk full, or locked for more than five seconds.
         """
+        rows = list(messages)
         with _transaction(self._durable, self._turn):
-            self._durable.executemany("INSERT INTO messages (queue, payload) VALUES (?, ?)", messages)
+            self._durable.executemany("INSERT INTO messages (queue, payload) VALUES (?, ?)", rows)
+        self._bells.ring({queue for queue, _ in rows})
 
     def take(self, queues: Sequence[str], most: int) -> list[tuple[int, str, str, int]]:
         """Take up to `most` messages, oldest first; returns (id, queue, payload, deliveries before)."""
+        self._listening(queues).clear()
         self._sweep()
         version = self._light.execute("PRAGMA data_version").fetchone()[0]
         if version == self._seen.get(tuple(queues)):
             return []  # nobody else wrote since the last empty look: five microseconds instead of a write
         marks = ",".join("?" * len(queues))
-        taken = self._take(queues, marks, most)
+        taken = self._take(queues, marks, most) if self._any(queues, marks) else []
         if not taken:
             self._seen[tuple(queues)] = version
         return taken
+
+    def wait(self, queues: Sequence[str], limit_s: float) -> None:
+        """Return when something may be in these queues that was not at the last `take`, or when the time is over."""
+        self._listening(queues).wait(min(limit_s, ELSEWHERE_S))
+
+    def _listening(self, queues: Sequence[str]) -> threading.Event:
+        key = tuple(queues)
+        if key not in self._woken:
+            self._woken[key] = self._bells.listen(key)
+        return self._woken[key]
 
     def peek(self, queue: str, most: int) -> list[tuple[int, str]]:
         """Return up to `most` messages (id, payload), oldest first, and leave them; for a queue with one reader."""
@@ -114,7 +134,7 @@ class QueueStore:
         """Put a taken message back in its place; one delivered too often goes to the dead letters."""
         with _transaction(self._light, self._turn):
             self._light.execute(f"{_GIVE_BACK} WHERE id = ?", (DELIVERY_LIMIT, message_id))
-        self._seen.clear()
+        self._came_back()
 
     def park(self, message_id: int) -> None:
         """Move a message to the dead-letter queue of its queue."""
@@ -124,7 +144,7 @@ class QueueStore:
                 " WHERE id = ?",
                 (message_id,),
             )
-        self._seen.clear()
+        self._came_back()
 
     def size(self, queue: str) -> int:
         """Return the number of messages in a queue, taken ones included."""
@@ -138,8 +158,15 @@ class QueueStore:
 
     def close(self) -> None:
         """Close the file; what this thread still held must have been released before."""
+        for woken in self._woken.values():
+            self._bells.leave(woken)
         self._durable.close()
         self._light.close()
+
+    def _any(self, queues: Sequence[str], marks: str) -> bool:
+        """Tell whether something waits there, without a turn as a writer: most puts are for somebody else."""
+        statement = f"SELECT 1 FROM messages WHERE owner IS NULL AND queue IN ({marks}) LIMIT 1"  # noqa: S608 - marks
+        return self._light.execute(statement, tuple(queues)).fetchone() is not None
 
     def _take(self, queues: Sequence[str], marks: str, most: int) -> list[tuple[int, str, str, int]]:
         with _transaction(self._light, self._turn):
@@ -168,7 +195,12 @@ class QueueStore:
                 f"{_GIVE_BACK} WHERE owner IS NOT NULL AND taken_at < ?", (DELIVERY_LIMIT, stale)
             ).rowcount
         if dead or freed:
-            self._seen.clear()
+            self._came_back()
+
+    def _came_back(self) -> None:
+        # Our own writes do not change our data_version.
+        self._seen.clear()
+        self._bells.ring()
 
     def _open(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
@@ -267,9 +299,12 @@ class Channel(virtual.Channel):
             super().close()  # type: ignore[no-untyped-call]
             self.store.close()
 
-    def _get_many(self, queues: Sequence[str], timeout: float | None = None) -> None:  # noqa: ARG002 - kombu calls it so
-        most = self.qos.can_consume_max_estimate() or _BATCH
-        rows = self.store.take(queues, min(most, _BATCH))
+    def _get_many(self, queues: Sequence[str], timeout: float | None = None) -> None:
+        most = min(self.qos.can_consume_max_estimate() or _BATCH, _BATCH)
+        rows = self.store.take(queues, most)
+        if not rows:
+            self.store.wait(queues, ELSEWHERE_S if timeout is None else timeout)
+            rows = self.store.take(queues, most)
         if not rows:
             raise Empty
         for row in rows:
@@ -300,7 +335,7 @@ class Transport(virtual.Transport):
     Channel = Channel
     driver_type = "embedded"
     driver_name = "sqlite"
-    polling_interval = 0.01  # seconds between looks, each a data_version pragma
+    polling_interval = 0.001  # seconds between looks; the channel waits by itself, until somebody rings
     # A full disk, or a file locked for long, is a broker that is away: waited for, not died of.
     connection_errors: Any = (*virtual.Transport.connection_errors, sqlite3.OperationalError)
 

@@ -58,7 +58,9 @@ def compose(
     """
     _, _, domain = sender.rpartition("@")
     # The older of the two families of classes: the newer parses each header it is given, for 3 ms a message.
-    message = MIMEMultipart("alternative", _subparts=[_part("plain", text), _part("html", html)])
+    # "=_" stands in no quoted-printable text (RFC 2045 section 6.7): nobody has to look whether the boundary does.
+    parts = [_part("plain", text), _part("html", html)]
+    message = MIMEMultipart("alternative", boundary=f"=_{delivery_id}", _subparts=parts)
     message["From"] = _mailbox("Jembatan BPSK", sender)
     message["To"] = _mailbox(to_name, to_address)
     message["Subject"] = _folded(_one_line(subject))

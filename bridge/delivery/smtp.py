@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
+from email.policy import Compat32
 from email.utils import parseaddr
 from functools import cached_property
 from pathlib import Path
@@ -166,9 +167,22 @@ def _is_alive(line: Line, ends_at: float) -> bool:
         return False
 
 
+class _OnTheWire(Compat32):
+    """Writes a short header as it is: looking where it may be folded takes half the time of writing a mail."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """See Policy.fold_binary."""
+        if isinstance(value, str) and value.isascii() and value.isprintable() and len(name) + len(value) <= 76:
+            return f"{name}: {value}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+_ON_THE_WIRE = _OnTheWire(linesep="\r\n")
+
+
 def _with_dots(message: Message) -> bytes:
     """Return a message as DATA wants it: CRLF, a dot at the start of a line doubled, and the dot that ends it."""
-    content = message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+    content = message.as_bytes(policy=_ON_THE_WIRE)
     ended = content if content.endswith(b"\r\n") else content + b"\r\n"
     return ended.replace(b"\r\n.", b"\r\n..") + b".\r\n"
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from bridge.reports.channels import RETRY_AFTER_S
 from bridge.reports.clocks import ClockState, Obligation
-from bridge.reports.report import Delivery, Purpose, Report
+from bridge.reports.report import Delivery, Report
 from bridge.reports.states import Status
 
 #: At most this share is added to a wait, so that a recovered receiver is not hit by all at once.
@@ -20,14 +20,12 @@ REFUSALS_BEFORE_PASSED = 3
 
 
 def reason_gone(
-    *, purpose: str, event: str, cycle: int, recipient: str, report: Report, obligation: Obligation | None
+    *, event: str, cycle: int, recipient: str, report: Report, obligation: Obligation | None
 ) -> str | None:
     """Return why a notice to `recipient` (of one for a stand-in: whom it is meant for) is not needed any more, or None.
 
-    The city is told everything: it decides by `sequence`. A notice about a clock lapses with that clock.
+    A notice about a clock lapses with that clock.
     """
-    if purpose == Purpose.CALLBACK:
-        return None
     if cycle != report.cycle:
         return "the report was reopened since"
     if event in ("withdrawn", "amended"):

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from bridge.reports.report import Changes, Delivery, Purpose, Report
-from bridge.storage.database import OUTBOX_CHANNEL, Database
+from bridge.storage.database import Database
 from bridge.storage.rows import delivery_row, escalation_row, event_row, obligation_row, report_row
 from bridge.storage.sets import insert, update
 from bridge.storage.tables import deliveries, escalations, history, obligations, outbox, reports
@@ -57,8 +57,7 @@ def deliver(database: Database, connection: Connection, due: list[Delivery]) -> 
 def enqueue(database: Database, connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Put messages (type, data, available_at, traceparent if any) into the outbox; wakes the relay on commit."""
     insert(database, connection, outbox, [{"traceparent": None, **row} for row in rows])
-    if not database.is_sqlite:
-        connection.exec_driver_sql(f"NOTIFY {OUTBOX_CHANNEL}")
+    database.wake_relay(connection)
 
 
 def _changed(changed: Collection[Report], before: Mapping[str, Report]) -> list[dict[str, Any]]:

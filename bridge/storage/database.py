@@ -18,12 +18,15 @@ from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
+from bridge.bells import Bells
 from bridge.storage.statements import locking, new_into
 
 #: Seconds a writer waits for its turn on SQLite before it gives up and tries later.
 SQLITE_BUSY_S = 15
 #: A connection that has lain in the pool for so many seconds is tried before it is used.
 IDLE_S = 2.0
+#: How often what other processes wrote to a SQLite file is looked for, in seconds. Our own threads ring.
+ELSEWHERE_S = 0.05
 OUTBOX_CHANNEL = "bridge_outbox"
 #: Whatever a statement raises inside a transaction, before one of the doors below gives it our name.
 StatementFailed = SQLAlchemyError
@@ -58,6 +61,8 @@ class Database:
         #: SQLite has one writer at a time. Threads of this process wait here for their turn: its own way of waiting
         #: is to sleep and look again.
         self.turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
+        #: Rung when something has been put into SQLite's outbox; PostgreSQL notifies by itself.
+        self.bells = Bells()
         event.listen(self.engine, "handle_error", _quote_no_row)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
@@ -77,10 +82,20 @@ class Database:
         try:
             with self.turn, self.engine.begin() as connection:
                 yield connection
+                rings = connection.info.pop(OUTBOX_CHANNEL, False)
         except IntegrityError as error:
             raise Conflict(str(error.orig)) from error
         except (OperationalError, InterfaceError) as error:
             raise DatabaseAway(str(error.orig)) from error
+        if rings:
+            self.bells.ring([OUTBOX_CHANNEL])
+
+    def wake_relay(self, connection: Connection) -> None:
+        """Let whoever waits for the outbox look once this transaction has committed."""
+        if self.is_sqlite:
+            connection.info[OUTBOX_CHANNEL] = True
+        else:
+            connection.exec_driver_sql(f"NOTIFY {OUTBOX_CHANNEL}")
 
     @contextmanager
     def alone(self, connection: Connection) -> Iterator[None]:
@@ -135,13 +150,14 @@ class Database:
 class Wakeups:
     """Waiting for rows to appear in the outbox without asking for them all the time.
 
-    PostgreSQL notifies; SQLite's data_version changes when another connection wrote. Either way a lost wake-up
-    costs at most `wait`'s limit.
+    PostgreSQL notifies. With SQLite our own threads ring, and its data_version changes when another process wrote.
+    Either way a lost wake-up costs at most `wait`'s limit.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: Any = None
+        self._woken = database.bells.listen([OUTBOX_CHANNEL])
         self._seen = -1
 
     def wait(self, limit_s: float) -> None:
@@ -162,7 +178,7 @@ class Wakeups:
             raise DatabaseAway(str(error)) from error
 
     def close(self) -> None:
-        """Close the connection kept for waiting."""
+        """Close the connection kept for waiting; the next wait opens one."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
@@ -176,13 +192,14 @@ class Wakeups:
             self._connection.execute(f"LISTEN {OUTBOX_CHANNEL}")
 
     def _wait_for_version(self, limit_s: float) -> None:
-        until = time.monotonic() + limit_s
-        while True:
+        until, woken = time.monotonic() + limit_s, False
+        while not woken:
+            woken = self._woken.wait(max(0.0, min(ELSEWHERE_S, until - time.monotonic())))
             version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            if version != self._seen or time.monotonic() >= until:
-                self._seen = version
-                return
-            time.sleep(0.01)
+            woken = woken or version != self._seen or time.monotonic() >= until
+            self._seen = version
+        # Before who waited looks: what is written after that look wakes again.
+        self._woken.clear()
 
 
 def _quote_no_row(context: sa.ExceptionContext) -> None:

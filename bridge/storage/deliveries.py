@@ -39,10 +39,21 @@ _GATHERED = (
     .limit(_MOST_GATHERED)
 )
 _FELLOWS = sa.select(_ROW.delivery_id).where(_OPEN, among(_ROW.digest_id, "ids")).order_by(_ROW.delivery_id)
-_SIBLINGS = (
-    sa.select(_ROW.delivery_id)
-    .where(_OPEN, among(_ROW.report_id, "reports"), among(_ROW.recipient, "recipients"), _ROW.sequence.is_not(None))
-    .order_by(_ROW.sequence)
+_ASKED, _BESIDE = deliveries.alias("asked"), deliveries.alias("beside")
+_WITH_SIBLINGS = (
+    sa.select(deliveries)
+    .where(
+        _ROW.delivery_id.in_(
+            sa.union(
+                sa.select(_ASKED.c.delivery_id).where(among(_ASKED.c.delivery_id, "ids")),
+                sa.select(_BESIDE.c.delivery_id)
+                .where(_BESIDE.c.report_id == _ASKED.c.report_id, _BESIDE.c.recipient == _ASKED.c.recipient)
+                .where(_BESIDE.c.finished_at.is_(None), _BESIDE.c.sequence.is_not(None))
+                .where(among(_ASKED.c.delivery_id, "ids"), _ASKED.c.finished_at.is_(None)),
+            )
+        )
+    )
+    .order_by(_ROW.delivery_id)
 )
 _OPEN_ONES = sa.select(_ROW.purpose, _ROW.delivery_id).where(_OPEN, _THESE)
 _NEXT_IN_TURN = (
@@ -102,9 +113,13 @@ def fellows(connection: Connection, digest_ids: Collection[str]) -> list[str]:
     return list(connection.execute(_FELLOWS, {"ids": digest_ids}).scalars())
 
 
-def siblings(connection: Connection, report_ids: Collection[str], recipients: Collection[str]) -> list[str]:
-    """Return every callback about these reports to these destinations that has no end yet."""
-    return list(connection.execute(_SIBLINGS, {"reports": report_ids, "recipients": recipients}).scalars())
+def lock_with_siblings(
+    database: Database, connection: Connection, delivery_ids: Collection[str]
+) -> list[dict[str, Any]]:
+    """Lock callbacks, and with those that have no end every other one without an end to the same address about the
+    same report; in the order of their ids. Returns their rows."""
+    found = connection.execute(database.for_update(_WITH_SIBLINGS), {"ids": delivery_ids}).mappings()
+    return [dict(row) for row in found]
 
 
 def begin(

@@ -18,7 +18,7 @@ _DUE = (
     .limit(sa.bindparam("most"))
 )
 _FORGET = sa.delete(outbox).where(among(outbox.c.id, "ids"))
-_NEXT_AT = sa.select(sa.func.min(outbox.c.available_at))
+_NEXT_AT = sa.select(sa.func.min(outbox.c.available_at)).where(outbox.c.available_at > sa.bindparam("now"))
 
 
 def claim(database: Database, connection: Connection, now: datetime, most: int) -> list[dict[str, Any]]:
@@ -33,9 +33,9 @@ def forget(connection: Connection, ids: list[int]) -> None:
     connection.execute(_FORGET, {"ids": ids})
 
 
-def next_at(connection: Connection) -> datetime | None:
+def next_at(connection: Connection, now: datetime) -> datetime | None:
     """Return when the next message that waits for its time may leave, or None."""
-    return connection.execute(_NEXT_AT).scalar()
+    return connection.execute(_NEXT_AT, {"now": now}).scalar()
 
 
 def depth(connection: Connection) -> int:

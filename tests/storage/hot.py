@@ -32,15 +32,15 @@ ENGINE: Mapping[str, Run] = {
         connection, _some_ids(connection)[0], "clock:acknowledge"
     ),
     "outbox claim": lambda database, connection, now: outbox.claim(database, connection, now, 100),
-    "outbox next_at": lambda _, connection, __: outbox.next_at(connection),
+    "outbox next_at": lambda _, connection, now: outbox.next_at(connection, now),
     "stranded deliveries": lambda database, connection, now: deliveries.announce_stranded(
         database, connection, now=now, older_s=300, most=100
     ),
     "whom deliveries are for": lambda _, connection, __: deliveries.recipients(connection, [_A_DELIVERY]),
     "what leaves together": lambda _, connection, now: deliveries.gathered(connection, ["ani"], now),
     "fellows of a digest": lambda _, connection, __: deliveries.fellows(connection, [_A_DELIVERY]),
-    "callbacks about a batch": lambda _, connection, __: deliveries.siblings(
-        connection, _some_ids(connection), ["qlue"]
+    "callbacks about a batch": lambda database, connection, _: deliveries.lock_with_siblings(
+        database, connection, _some_deliveries(connection)
     ),
     "next callback in turn": lambda database, connection, now: deliveries.next_in_turn(
         database, connection, {"report_id": _A_DELIVERY, "recipient": "qlue", "delivery_id": _A_DELIVERY}, now=now
@@ -103,11 +103,18 @@ _SOME = sa.text(
     "SELECT DISTINCT report_id FROM (SELECT report_id FROM obligations ORDER BY next_due LIMIT 100) AS soon"
 )
 _NEWEST = sa.text("SELECT coalesce(max(escalation_id), 0) FROM escalation_seals")
-_PREPARING = (_SOME.text, _NEWEST.text)
+_CALLBACKS = sa.text(
+    "SELECT delivery_id FROM deliveries WHERE finished_at IS NULL AND sequence IS NOT NULL LIMIT 20"
+)
+_PREPARING = (_SOME.text, _NEWEST.text, _CALLBACKS.text)
 
 
 def _some_ids(connection: Connection) -> list[str]:
     return list(connection.execute(_SOME).scalars())
+
+
+def _some_deliveries(connection: Connection) -> list[str]:
+    return list(connection.execute(_CALLBACKS).scalars()) or [_A_DELIVERY]
 
 
 def _newest_sealed(connection: Connection) -> int:

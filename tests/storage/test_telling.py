@@ -330,7 +330,7 @@ def test_what_waits_behind_a_slow_one_is_looked_at_again(
 
     def acknowledged_while_sending(sending: Sending) -> Taken:
         taken = send(sending)
-        other = next(ticket for ticket in tickets if ticket != sending.first.report.ticket)
+        other = next(ticket for ticket in tickets if ticket != sending.first.row["ticket"])
         office.casework.acknowledge(other, ANI)
         return taken
 

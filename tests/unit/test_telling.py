@@ -72,9 +72,7 @@ def test_whatever_a_receiver_asks_the_wait_stays_within_bounds(failed: int, chan
 def why(event: str, *, clock: ClockState | None = ClockState.RUNNING, **report: Any) -> str | None:
     """Why a message of the first cycle to Ani need not be sent any more."""
     obligation = a_clock(state=clock, ended_by="person:budi") if clock else None
-    return reason_gone(
-        purpose="notice", event=event, cycle=1, recipient="ani", report=a_report(**report), obligation=obligation
-    )
+    return reason_gone(event=event, cycle=1, recipient="ani", report=a_report(**report), obligation=obligation)
 
 
 EVENTS = ["new_report", "warning", "escalation", "withdrawn", "amended"]
@@ -104,24 +102,6 @@ def test_notice_whose_reason_has_gone_is_not_sent_others_are(
     gone = why(event, **facts)
     assert (gone is not None) is (event in lapsed.split()), what
     assert gone in (None, reason)
-
-
-@pytest.mark.parametrize(
-    "report",
-    [a_report(cycle=2), a_report(status=Status.CLOSED, outcome=Outcome.SETTLED), a_report(assignee=None)],
-    ids=["reopened", "closed", "taken away"],
-)
-def test_city_is_told_everything_it_decides_by_the_number(report: Report) -> None:
-    for state in ClockState:
-        gone = reason_gone(
-            purpose="callback",
-            event="status_changed",
-            cycle=1,
-            recipient="qlue",
-            report=report,
-            obligation=a_clock(state=state),
-        )
-        assert gone is None
 
 
 def test_next_attempt_lies_in_the_future_of_the_clock_given() -> None:
