@@ -69,7 +69,7 @@ class RelayOutbox:
         """
         if self._database.is_sqlite:
             return self._relay_unlocked()
-        with self._database.write() as connection:
+        with self._database.write(lasting=False) as connection:
             rows = self._claim(connection)
             if rows:
                 self._publish(rows)
@@ -82,7 +82,7 @@ class RelayOutbox:
             rows = self._claim(connection)
         if rows:
             self._publish(rows)
-            with self._database.write() as connection:
+            with self._database.write(lasting=False) as connection:
                 outbox.forget(connection, [row["id"] for row in rows])
         return len(rows)
 

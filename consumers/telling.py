@@ -133,7 +133,8 @@ class Telling:
     # -- before it is sent ---------------------------------------------------------------------------------------
 
     def _begin(self, delivery_ids: Sequence[str]) -> list[Sending]:
-        with self._database.write() as connection:
+        # An attempt that is forgotten is made again, under the same id.
+        with self._database.write(lasting=False) as connection:
             rows = self.claim(connection, delivery_ids)
             now, looked_at = self._database.now(connection), time.monotonic()
             due = [row for row in rows if self._is_due(connection, row, now)]

@@ -72,16 +72,24 @@ class Database:
             event.listen(self.engine, "checkout", _ping_if_idle)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, lasting: bool = True) -> Iterator[Connection]:
         """Open a transaction that writes; it commits at the end of the block or not at all.
+
+        Args:
+            lasting: False for what may be undone by a power cut (or, PostgreSQL, by its kill) because it is then
+                done again: the disk is not waited for. What commits later and lasts makes it last, too.
 
         Raises:
             DatabaseAway: nothing was written.
             Conflict: a unique key was taken meanwhile; nothing was written.
         """
         try:
-            with self.turn, self.engine.begin() as connection:
-                yield connection
+            with self.turn, self.engine.connect() as connection:
+                connection = connection.execution_options(bridge_lasting=lasting)
+                with connection.begin():
+                    if not (lasting or self.is_sqlite):
+                        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                    yield connection
                 rings = connection.info.pop(OUTBOX_CHANNEL, False)
         except IntegrityError as error:
             raise Conflict(str(error.orig)) from error
@@ -234,5 +242,12 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("bridge_read", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get("bridge_read", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    wanted = "FULL" if options.get("bridge_lasting", True) else "NORMAL"
+    if connection.info.get("synchronous", "FULL") != wanted:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {wanted}")
+        connection.info["synchronous"] = wanted
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
