@@ -1,4 +1,4 @@
-"""One slow address holds up nobody else: deliveries go through lanes, a few for each destination, side by side.
+"""One slow address holds up nobody else: deliveries go through lanes, one for each destination, a few if it is slow.
 
 A lane is a thread with a step of its own, made when there is something for it. `handle` returns when all lanes have
 done their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later,
@@ -24,16 +24,21 @@ from consumers.telling import LEASE_S
 
 log = structlog.get_logger()
 
-#: Lanes side by side to one destination, as long as it is quick.
+#: Lanes side by side to a destination that is slow. To a quick one a single lane is faster: what leaves together
+#: shares its questions to the database.
 WIDTH = 4
+#: A destination that needs longer than this for a message is slow, in seconds, and is taken for it so long.
+QUICK_S = 0.1
+SLOW_FOR_S = 60.0
 #: Seconds the queue's messages wait for a slow lane.
 PATIENCE_S = 2.0
 #: A lane with nothing to do for so many seconds ends, and closes its connections.
 IDLE_S = 60.0
 #: Told to stop, so many seconds are given to what is being sent at that moment.
 GRACE_S = 10.0
-#: A lane that has so many messages before it gets no more; they come again by themselves.
+#: A lane that has so many messages before it gets no more; they come again by themselves, after so many seconds.
 MOST_WAITING = 100
+FULL_FOR_S = 10.0
 
 Message = dict[str, Any]
 
@@ -55,7 +60,7 @@ class _Lane:
     def __init__(self, name: str, make: Callable[[], _Step]) -> None:
         self._make = make
         self._step: _Step | None = None
-        self._work: queue.Queue[tuple[Sequence[Message], Future[None]]] = queue.Queue()
+        self._work: queue.Queue[tuple[Sequence[Message], Future[float]]] = queue.Queue()
         self.waiting = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._lock = threading.Lock()
@@ -63,12 +68,12 @@ class _Lane:
         self._busy = threading.Lock()
         self._thread.start()
 
-    def put(self, messages: Sequence[Message]) -> Future[None] | None:
-        """Give it work; None when it has ended."""
+    def put(self, messages: Sequence[Message]) -> Future[float] | None:
+        """Give it work; returns what will say how many seconds each message took, or None when it has ended."""
         with self._lock:
             if self._ended:
                 return None
-            done: Future[None] = Future()
+            done: Future[float] = Future()
             self.waiting += len(messages)
             self._work.put((messages, done))
         return done
@@ -101,7 +106,8 @@ class _Lane:
         if self._step is not None:
             self._step.close()
 
-    def _handle(self, messages: Sequence[Message], done: "Future[None]") -> None:
+    def _handle(self, messages: Sequence[Message], done: "Future[float]") -> None:
+        began_at = time.monotonic()
         try:
             # Here, so that a step that cannot be made is an error somebody hears of.
             self._step = self._step or self._make()
@@ -111,7 +117,7 @@ class _Lane:
             log.warning("lane_failed", lane=self._thread.name, error=f"{type(error).__name__}: {error}"[:300])
             done.set_exception(error)
         else:
-            done.set_result(None)
+            done.set_result((time.monotonic() - began_at) / len(messages))
         finally:
             with self._lock:
                 self.waiting -= len(messages)
@@ -136,6 +142,8 @@ class Lanes:
     ) -> None:
         self._database, self._name, self._make, self._key_of = database, name, make, key_of
         self._lanes: dict[tuple[str, int], _Lane] = {}
+        #: Until when a destination is taken for slow, by the monotonic clock.
+        self._slow_until: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def handle(self, messages: Sequence[Message]) -> None:
@@ -144,19 +152,19 @@ class Lanes:
         Raises:
             Exception: what a lane's step raised: none of the messages may be acknowledged then.
         """
-        futures, put_off = {}, []
+        futures, no_room = {}, []
         for lane, share in self._shared_out(messages).items():
             done = self._put(lane, share)
             if done is None:
-                put_off += share
+                no_room += share
             else:
-                futures[done] = share
-        finished, _ = wait(futures, timeout=PATIENCE_S)
-        for done, share in futures.items():
-            if done not in finished:
-                put_off += share
-        if put_off:
-            self._put_off(put_off)
+                futures[done] = lane, share
+        finished, late = wait(futures, timeout=PATIENCE_S)
+        self._put_off(no_room, FULL_FOR_S)
+        self._put_off([message for done in late for message in futures[done][1]], LEASE_S)
+        for done, ((destination, _), _) in futures.items():
+            if done in late or (not done.exception() and done.result() > QUICK_S):
+                self._slow_until[destination] = time.monotonic() + SLOW_FOR_S
         for done in finished:
             done.result()
 
@@ -175,11 +183,14 @@ class Lanes:
         shares: dict[tuple[str, int], list[Message]] = defaultdict(list)
         for row in rows:
             destination, together = self._key_of(row)
-            number = zlib.crc32(repr(together).encode()) % WIDTH
+            number = zlib.crc32(repr(together).encode()) % self._width(destination)
             shares[destination, number].append(ids[row.delivery_id])
         return shares
 
-    def _put(self, lane: tuple[str, int], messages: Sequence[Message]) -> "Future[None] | None":
+    def _width(self, destination: str) -> int:
+        return WIDTH if time.monotonic() < self._slow_until.get(destination, 0.0) else 1
+
+    def _put(self, lane: tuple[str, int], messages: Sequence[Message]) -> "Future[float] | None":
         with self._lock:
             there = self._lanes.get(lane)
             if there is not None and there.waiting >= MOST_WAITING:
@@ -190,11 +201,13 @@ class Lanes:
                 done = there.put(messages)
         return done
 
-    def _put_off(self, messages: Sequence[Message]) -> None:
+    def _put_off(self, messages: Sequence[Message], for_s: float) -> None:
         """Let the messages come again: by then the lane has done them, or is still at it, or has died with us."""
+        if not messages:
+            return
         ids = [str(message["data"]["delivery_id"]) for message in messages]
         with self._database.write() as connection:
-            at = self._database.now(connection) + timedelta(seconds=LEASE_S)
+            at = self._database.now(connection) + timedelta(seconds=for_s)
             deliveries.announce_open(self._database, connection, ids, at=at)
         log.info("put_off", step=self._name, deliveries=len(ids))
 

@@ -28,6 +28,8 @@ IDLE_S = 2.0
 #: How often what other processes wrote to a SQLite file is looked for, in seconds. Our own threads ring.
 ELSEWHERE_S = 0.05
 OUTBOX_CHANNEL = "bridge_outbox"
+#: In a connection's `info`: what the next transaction is to be, reading, lasting or light.
+_KIND = "bridge_kind"
 #: Whatever a statement raises inside a transaction, before one of the doors below gives it our name.
 StatementFailed = SQLAlchemyError
 
@@ -66,7 +68,8 @@ class Database:
         event.listen(self.engine, "handle_error", _quote_no_row)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
+            # Not by the event "begin": for a single listener to it every statement would look for more of them.
+            self.engine.dialect.do_begin = _begin_sqlite  # type: ignore[method-assign]
         else:
             event.listen(self.engine, "checkin", _note_idle)
             event.listen(self.engine, "checkout", _ping_if_idle)
@@ -76,8 +79,8 @@ class Database:
         """Open a transaction that writes; it commits at the end of the block or not at all.
 
         Args:
-            lasting: False for what may be undone by a power cut (or, PostgreSQL, by its kill) because it is then
-                done again: the disk is not waited for. What commits later and lasts makes it last, too.
+            lasting: False for what may be undone by a power cut because it is then done again: SQLite does not wait
+                for the disk. What commits later and lasts makes it last, too.
 
         Raises:
             DatabaseAway: nothing was written.
@@ -85,10 +88,8 @@ class Database:
         """
         try:
             with self.turn, self.engine.connect() as connection:
-                connection = connection.execution_options(bridge_lasting=lasting)
+                connection.info[_KIND] = "lasting" if lasting else "light"
                 with connection.begin():
-                    if not (lasting or self.is_sqlite):
-                        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                     yield connection
                 rings = connection.info.pop(OUTBOX_CHANNEL, False)
         except IntegrityError as error:
@@ -127,7 +128,7 @@ class Database:
         """
         try:
             with self.engine.connect() as connection:
-                connection = connection.execution_options(bridge_read=True)
+                connection.info[_KIND] = "reading"
                 with connection.begin():
                     yield connection
         except (OperationalError, InterfaceError) as error:
@@ -136,7 +137,8 @@ class Database:
     def now(self, connection: Connection) -> datetime:
         """Return the database's clock, aware, UTC: the only clock that decides (a worker's own may be wrong)."""
         if self.is_sqlite:
-            text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
+            driver: Any = connection.connection.driver_connection
+            (text,) = driver.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").fetchone()
             return datetime.fromisoformat(text).replace(tzinfo=UTC)
         at: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
         return at.astimezone(UTC)
@@ -241,13 +243,11 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("bridge_read", False):
-        connection.exec_driver_sql("BEGIN")
-        return
-    wanted = "FULL" if options.get("bridge_lasting", True) else "NORMAL"
-    if connection.info.get("synchronous", "FULL") != wanted:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {wanted}")
-        connection.info["synchronous"] = wanted
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin_sqlite(pooled: Any) -> None:
+    kind = pooled.info.pop(_KIND, "lasting")
+    if kind != "reading":
+        synchronous = "FULL" if kind == "lasting" else "NORMAL"
+        if pooled.info.get("synchronous", "FULL") != synchronous:
+            pooled.driver_connection.execute(f"PRAGMA synchronous = {synchronous}")
+            pooled.info["synchronous"] = synchronous
+    pooled.driver_connection.execute("BEGIN" if kind == "reading" else "BEGIN IMMEDIATE")

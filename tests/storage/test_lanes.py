@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from bridge.storage.database import DatabaseAway
 from bridge.storage.tables import deliveries
-from consumers.lanes import MOST_WAITING, WIDTH, Lanes, by_person, by_report
+from consumers.lanes import FULL_FOR_S, MOST_WAITING, WIDTH, Lanes, by_person, by_report
 from consumers.telling import LEASE_S
 from tests.servers import eventually
 from tests.storage.office import Office
@@ -105,9 +105,27 @@ def test_slow_destination_delays_no_other_and_what_it_has_not_done_comes_again(
     eventually(lambda: len(recorder.done) == 10, 20)
 
 
-def test_one_destination_takes_a_few_lanes_and_one_report_stays_in_its_own(office: Office, recorder: Recorder) -> None:
+def test_quick_destination_takes_one_lane_so_that_much_leaves_together(office: Office, recorder: Recorder) -> None:
     made = callbacks(office, one=40)
     lanes = Lanes(office.database, "t", recorder.make, by_report)
+    for _ in range(3):
+        lanes.handle(made["one"])
+    assert (recorder.made, len(recorder.done)) == (1, 120)
+
+
+@pytest.mark.parametrize("known_by", ["waiting in vain", "its times"])
+def test_slow_destination_takes_a_few_lanes_and_one_report_stays_in_its_own(
+    office: Office, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, known_by: str
+) -> None:
+    monkeypatch.setattr("consumers.lanes.QUICK_S", -1.0 if known_by == "its times" else 60.0)
+    made = callbacks(office, one=40)
+    lanes = Lanes(office.database, "t", recorder.make, by_report)
+    if known_by == "waiting in vain":
+        recorder.slow = {ids(made["one"])[0]}
+    lanes.handle(made["one"][:1])
+    recorder.open.set()
+    eventually(lambda: len(recorder.done) == 1, 20)
+    recorder.handled.clear()
     for _ in range(3):
         lanes.handle(made["one"])
     lane_of: dict[str, set[str]] = {}
@@ -118,6 +136,19 @@ def test_one_destination_takes_a_few_lanes_and_one_report_stays_in_its_own(offic
     assert recorder.made <= WIDTH
 
 
+def test_destination_that_was_slow_is_taken_for_quick_after_a_while(
+    office: Office, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.lanes.QUICK_S", -1.0)
+    monkeypatch.setattr("consumers.lanes.SLOW_FOR_S", 0.05)
+    made = callbacks(office, one=20)
+    lanes = Lanes(office.database, "t", recorder.make, by_report)
+    lanes.handle(made["one"])
+    time.sleep(0.1)
+    lanes.handle(made["one"])
+    assert (recorder.made, len(recorder.done)) == (1, 40)
+
+
 def test_lane_that_is_full_gets_no_more(office: Office, recorder: Recorder) -> None:
     made = callbacks(office, slow=1)
     recorder.slow = set(ids(made["slow"]))
@@ -125,8 +156,10 @@ def test_lane_that_is_full_gets_no_more(office: Office, recorder: Recorder) -> N
     lanes.handle(made["slow"])
     (lane,) = lanes._lanes.values()
     lane.waiting = MOST_WAITING
+    lanes._slow_until.clear()  # into the same lane
     lanes.handle(made["slow"])
-    assert len(office.rows("outbox")) == 2
+    soon, later = sorted((row["available_at"] - office.now()).total_seconds() for row in office.rows("outbox"))
+    assert soon <= FULL_FOR_S < LEASE_S - 30 < later, "what never got into a lane need not wait for its death"
     recorder.open.set()
     eventually(lambda: len(recorder.done) == 1, 20)
 
@@ -164,6 +197,7 @@ def test_told_to_stop_it_ends_what_it_has_in_hand_and_begins_nothing_more(office
     recorder.slow = set(ids(made["slow"]))
     lanes = Lanes(office.database, "t", recorder.make, by_report)
     lanes.handle(made["slow"])
+    lanes._slow_until.clear()  # into the same lane
     lanes.handle(made["slow"])  # waits behind the first
     threading.Timer(0.5, recorder.open.set).start()
     lanes.finish()
