@@ -121,9 +121,7 @@ _One = TypeVar("_One", Mailed, Posted)
 class _Arrived(Generic[_One]):
     """When what was recorded arrived, by ticket; each is read once: the machine has other things to do."""
 
-    def __init__(
-        self, recorded: Sequence[_One], seen: int, read: Callable[[_One], tuple[str, float] | None]
-    ) -> None:
+    def __init__(self, recorded: Sequence[_One], seen: int, read: Callable[[_One], tuple[str, float] | None]) -> None:
         self._recorded, self._seen, self._read = recorded, seen, read
         self._times: dict[str, list[float]] = {}
 

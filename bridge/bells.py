@@ -1,4 +1,4 @@
-"""Threads of one process that wait for what another of them writes are woken at once, and need not look all the time."""
+"""Threads of one process that wait for what another one writes are woken at once, and need not look all the time."""
 
 import threading
 from collections.abc import Collection, Iterable

@@ -17,7 +17,7 @@ from bridge.delivery.notices import Notice, Texts
 from bridge.delivery.outlets import Envelope, Outlet
 from bridge.links import AckLink, Links
 from bridge.reports.calendars import WorkingCalendar
-from bridge.reports.channels import DESK, Channel, Ways, address_on
+from bridge.reports.channels import DESK, EMAIL, Channel, Ways, address_on
 from bridge.reports.clocks import Obligation
 from bridge.reports.people import Person
 from bridge.reports.preferences import (
@@ -195,7 +195,8 @@ class NotifyOffice(Telling):
     def _envelope(self, sending: Sending, person: Person) -> Envelope:
         items = [self._item(attempt) for attempt in sending.attempts]
         row, together = sending.first.row, sending.digest_id is not None
-        told = [self._data(item, person) for item in items]
+        # What is for programs stands in no mail.
+        told = [self._data(item, person) for item in items] if sending.channel != EMAIL else [{}]
         return Envelope(
             message_id=sending.message_id,
             person=person,

@@ -174,7 +174,9 @@ class TakeIn:
                 waiting.setdefault(earlier.report_id, []).append(earlier)
         open_reports = stored.open_by_assignee(connection)
         desk = Desk(people.active(connection), open_reports)
-        return _Batch(connection, now, known, owed, waiting, desk, open_reports, {row["report_id"] for row in early_rows})
+        return _Batch(
+            connection, now, known, owed, waiting, desk, open_reports, {row["report_id"] for row in early_rows}
+        )
 
     def _decide(self, batch: _Batch, arrival: Arrival) -> None:
         event = arrival.event

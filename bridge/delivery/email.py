@@ -28,6 +28,8 @@ class Mailer(Protocol):
         """Give back what is kept open between two messages."""
 
 
+#: A subject that needs no second line (RFC 5322 section 2.1.1 wants 78 with its name).
+_SHORT = 66
 _UTF8 = Charset("utf-8")
 _UTF8.body_encoding = QP
 
@@ -83,6 +85,8 @@ def compose(
 
 
 def _folded(subject: str) -> str:
+    if len(subject) <= _SHORT and subject.isascii() and "=?" not in subject:
+        return subject
     charset = _UTF8 if "=?" in subject or not subject.isascii() else None
     return Header(subject, charset, header_name="Subject").encode()
 

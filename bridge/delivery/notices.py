@@ -64,9 +64,24 @@ class Loader(BaseLoader):
         return environment.template_class.from_code(environment, code, globals or {})
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Asks once for each attribute of a type whether a text may see it: asking for every mail is half of writing it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._safe: dict[tuple[type, str], bool] = {}
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """See SandboxedEnvironment.is_safe_attribute, which looks at the type and the name alone."""
+        key = (type(obj), attr)
+        if key not in self._safe:
+            self._safe[key] = super().is_safe_attribute(obj, attr, value)
+        return self._safe[key]
+
+
 def writing(loader: Loader) -> ImmutableSandboxedEnvironment:
     """Return what writes texts: nothing they say can reach beyond their facts, an unknown one is an error."""
-    return ImmutableSandboxedEnvironment(
+    return _Sandbox(
         loader=loader,
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,

@@ -12,6 +12,7 @@ from email.policy import Compat32
 from email.utils import parseaddr
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from bridge.delivery.errors import Fault, NotDelivered, Taken
 from bridge.delivery.smtp_line import Line
@@ -23,6 +24,9 @@ LIMIT_S = 55.0
 GREYLIST_S = 300.0
 _MOST_RESPONSE = 1000
 _ADDRESS = re.compile(r"[\w.+=-]+@[\w.-]+")
+#: A header so short needs no folding (RFC 5322 section 2.1.1 wants lines of 78 characters at most).
+_SHORT = 76
+_ON_THE_WIRE = Compat32(linesep="\r\n")
 _AT_FAULT = "the mail may have arrived; the next attempt carries the same Message-ID"
 
 
@@ -49,8 +53,8 @@ class SmtpMailer:
         recipient = parseaddr(str(message["To"]))[1]
         with self._judging(recipient):
             line = self._connected()
-            self._expect(line.mail(parseaddr(str(message["From"]))[1]), "MAIL", recipient)
-            self._expect(line.rcpt(recipient), "RCPT", recipient)
+            self._expect(line.docmd("MAIL", f"FROM:<{parseaddr(str(message['From']))[1]}>"), "MAIL", recipient)
+            self._expect(line.docmd("RCPT", f"TO:<{recipient}>"), "RCPT", recipient)
             self._expect(line.docmd("DATA"), "DATA", recipient, code=354)
             line.send(_with_dots(message))
             return self._expect(_last_answer(line), "DATA", recipient)
@@ -167,24 +171,29 @@ def _is_alive(line: Line, ends_at: float) -> bool:
         return False
 
 
-class _OnTheWire(Compat32):
-    """Writes a short header as it is: looking where it may be folded takes half the time of writing a mail."""
-
-    def fold_binary(self, name: str, value: str) -> bytes:
-        """See Policy.fold_binary."""
-        if isinstance(value, str) and value.isascii() and value.isprintable() and len(name) + len(value) <= 76:
-            return f"{name}: {value}{self.linesep}".encode("ascii")
-        return super().fold_binary(name, value)
-
-
-_ON_THE_WIRE = _OnTheWire(linesep="\r\n")
-
-
 def _with_dots(message: Message) -> bytes:
     """Return a message as DATA wants it: CRLF, a dot at the start of a line doubled, and the dot that ends it."""
-    content = message.as_bytes(policy=_ON_THE_WIRE)
+    content = b"".join(_written(message))
     ended = content if content.endswith(b"\r\n") else content + b"\r\n"
     return ended.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+
+
+def _written(message: Any) -> Iterator[bytes]:
+    """Yield a message as the library's generator writes it, which looks at every line of what is encoded already."""
+    for name, value in message.items():
+        short = value.isascii() and value.isprintable() and len(name) + len(value) <= _SHORT
+        yield f"{name}: {value}\r\n".encode() if short else _ON_THE_WIRE.fold_binary(name, value)
+    yield b"\r\n"
+    parts = message.get_payload()
+    if not isinstance(parts, list):
+        yield str(parts).encode("ascii").replace(b"\n", b"\r\n")
+        return
+    boundary = (message.get_boundary() or "").encode("ascii")
+    for part in parts:
+        yield b"--%b\r\n" % boundary
+        yield from _written(part)
+        yield b"\r\n"
+    yield b"--%b--\r\n" % boundary
 
 
 def _advice(error: Exception) -> str:

@@ -19,9 +19,7 @@ NAMES_ITS_PERSON = ("new_report", "warning", "escalation")
 REFUSALS_BEFORE_PASSED = 3
 
 
-def reason_gone(
-    *, event: str, cycle: int, recipient: str, report: Report, obligation: Obligation | None
-) -> str | None:
+def reason_gone(*, event: str, cycle: int, recipient: str, report: Report, obligation: Obligation | None) -> str | None:
     """Return why a notice to `recipient` (of one for a stand-in: whom it is meant for) is not needed any more, or None.
 
     A notice about a clock lapses with that clock.

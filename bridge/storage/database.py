@@ -69,7 +69,7 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             # Not by the event "begin": for a single listener to it every statement would look for more of them.
-            self.engine.dialect.do_begin = _begin_sqlite  # type: ignore[method-assign]
+            self.engine.dialect.do_begin = _begin_sqlite  # type: ignore[method-assign, assignment]
         else:
             event.listen(self.engine, "checkin", _note_idle)
             event.listen(self.engine, "checkout", _ping_if_idle)

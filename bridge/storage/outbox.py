@@ -10,7 +10,6 @@ from bridge.storage.database import Database
 from bridge.storage.statements import among
 from bridge.storage.tables import outbox
 
-
 _DUE = (
     sa.select(outbox)
     .where(outbox.c.available_at <= sa.bindparam("now"))

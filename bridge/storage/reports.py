@@ -16,7 +16,6 @@ from bridge.storage.rows import obligation_of, report_of
 from bridge.storage.statements import among
 from bridge.storage.tables import history, obligations, reports
 
-
 _BY_TICKET = sa.select(reports).where(reports.c.ticket == sa.bindparam("ticket"))
 _THESE = sa.select(reports).where(among(reports.c.report_id, "ids"))
 _LOCKED = _THESE.order_by(reports.c.report_id)

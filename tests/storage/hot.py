@@ -103,9 +103,7 @@ _SOME = sa.text(
     "SELECT DISTINCT report_id FROM (SELECT report_id FROM obligations ORDER BY next_due LIMIT 100) AS soon"
 )
 _NEWEST = sa.text("SELECT coalesce(max(escalation_id), 0) FROM escalation_seals")
-_CALLBACKS = sa.text(
-    "SELECT delivery_id FROM deliveries WHERE finished_at IS NULL AND sequence IS NOT NULL LIMIT 20"
-)
+_CALLBACKS = sa.text("SELECT delivery_id FROM deliveries WHERE finished_at IS NULL AND sequence IS NOT NULL LIMIT 20")
 _PREPARING = (_SOME.text, _NEWEST.text, _CALLBACKS.text)
 
 

@@ -5,11 +5,12 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.delivery.email import compose
 from bridge.delivery.errors import Fault, NotDelivered
+from bridge.delivery.smtp import _with_dots
 
 GIVEN = {
     "sender": "jembatan@bpsk.example",
@@ -72,6 +73,21 @@ def test_long_subject_is_folded_where_it_may_be_and_arrives_whole(sign: str) -> 
     assert max(len(b"Subject: " + first), *map(len, rest)) <= 78
     assert all(line.startswith(b" ") for line in rest)
     assert read(subject=subject)["Subject"] == subject
+
+
+@given(
+    text=st.text(max_size=400),
+    subject=st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=200),
+    url=st.sampled_from([None, "https://jembatan.example/desk/me", "https://jembatan.example/" + "x" * 100]),
+)
+@example(text=".\n..\nFrom here\n", subject="=?utf-8?q?x?=", url=None)
+@example(text="", subject="satu " * 30, url=None)
+def test_mail_server_gets_what_the_library_would_write(text: str, subject: str, url: str | None) -> None:
+    message = compose(**{**GIVEN, "text": text, "html": text, "subject": subject, "unsubscribe_url": url})
+    library = message.as_bytes(policy=policy.compat32.clone(linesep="\r\n"))
+    wire = _with_dots(message)
+    assert wire.endswith(b"\r\n.\r\n")
+    assert wire.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n.") == library
 
 
 def body(message: EmailMessage, subtype: str) -> str:

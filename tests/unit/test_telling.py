@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.reports.clocks import ClockState
-from bridge.reports.report import Report
-from bridge.reports.states import Outcome, Status
+from bridge.reports.states import Status
 from bridge.reports.telling import LONGEST_WAIT_S, next_attempt_at, reason_gone
 from tests.unit.given import MONDAY, a_clock, a_report
 
