@@ -170,7 +170,7 @@ class Service:
             return ByWebhook(CityWebhook(source.url, [sending_key(key) for key in source.keys], self.guard))
         from bridge.delivery.by_apprise import ByApprise
 
-        return ByApprise(source.name, source.url)
+        return ByApprise(source.name, source.url, self.guard)
 
     @cached_property
     def guard(self) -> Guard:
