@@ -63,6 +63,8 @@ def _add_pages(app: Flask, service: Service) -> None:
     pages.prepare(app)
     for routes in (*desk.blueprints(service), tracking.blueprint(service)):
         app.register_blueprint(routes)
+    # A mail program that turns notices off has no session; its link is signed (RFC 8058).
+    csrf.exempt(app.blueprints["unsubscribe"])
     for programs in (api.blueprint(service), reading.blueprint(service)):
         csrf.exempt(programs)
         app.register_blueprint(programs)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itsdangerous import BadSignature, URLSafeSerializer
 
 _SALT = "bridge one-click acknowledge"
+_OFF_SALT = "bridge one-click unsubscribe"
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Links:
 
     def __init__(self, secret_key: bytes, public_url: str) -> None:
         self._signer = URLSafeSerializer(secret_key, salt=_SALT)
+        self._off_signer = URLSafeSerializer(secret_key, salt=_OFF_SALT)
         self.public_url = public_url
 
     def to_acknowledge(self, link: AckLink) -> str:
@@ -43,6 +45,22 @@ class Links:
         except (BadSignature, ValueError, TypeError) as error:
             raise BadLink("this link was not made here or is damaged") from error
         return AckLink(report_id, cycle, person_id)
+
+    def to_turn_off(self, person_id: str, kind: str) -> str:
+        """Return the address where one click turns a kind of notices off for a person (RFC 8058)."""
+        return f"{self.public_url}/a/off/{self._off_signer.dumps([person_id, kind])}"
+
+    def read_turn_off(self, token: str) -> tuple[str, str]:
+        """Return whose notices of which kind a token turns off.
+
+        Raises:
+            BadLink: not one of ours.
+        """
+        try:
+            person_id, kind = self._off_signer.loads(token)
+        except (BadSignature, ValueError, TypeError) as error:
+            raise BadLink("this link was not made here or is damaged") from error
+        return person_id, kind
 
     def to_report(self, ticket: str) -> str:
         """Return the address of the report on the desk."""

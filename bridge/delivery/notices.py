@@ -5,7 +5,7 @@ The words are files in config/texts, or in `texts` of BRIDGE_CONFIG_DIR; config/
 
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound, nodes, select_autoescape
@@ -28,13 +28,17 @@ _MANY_EMPTY_LINES = re.compile(r"\n{3,}")
 
 @dataclass(frozen=True)
 class Notice:
-    """A notice ready to be sent; `unsubscribe_url` is where one turns its kind off, None if nobody may."""
+    """A notice ready to be sent; `unsubscribe_url` is where one turns its kind off, None if nobody may.
+
+    `one_click`: a POST to it does so without a login (RFC 8058).
+    """
 
     subject: str
     text: str
     html: str
     language: str = "id"
     unsubscribe_url: str | None = None
+    one_click: bool = False
 
 
 class Loader(BaseLoader):
@@ -114,7 +118,10 @@ class Texts:
         language = _language(person)
         told = facts.told(Item(report, delivery, remaining_s), person, links, language)
         single = Single(facts.reader(person), links.to_inbox(), links.to_settings())
-        return self._written(told.event, language, vars(told) | vars(single), links, urgent=_urgent(told))
+        notice = self._written(told.event, language, vars(told) | vars(single), links, urgent=_urgent(told))
+        if told.event not in preferences.MAY_TURN_OFF:
+            return notice
+        return replace(notice, unsubscribe_url=links.to_turn_off(person.person_id, told.event), one_click=True)
 
     def digest(self, person: Person, items: Sequence[Item], *, why: str, links: Links) -> Notice:
         """Return several notices for one person as one, the most urgent first.

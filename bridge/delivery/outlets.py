@@ -64,6 +64,7 @@ class ByMail:
             ticket=envelope.ticket,
             language=notice.language,
             unsubscribe_url=notice.unsubscribe_url,
+            one_click=notice.one_click,
         )
         return self._mailer.send(message)
 

@@ -18,6 +18,7 @@ from bridge.desk import (
     set_aside,
     sources,
     texts,
+    unsubscribe,
 )
 from bridge.service import Service
 
@@ -26,6 +27,6 @@ def blueprints(service: Service) -> list[Blueprint]:
     """Return the areas of the desk."""
     areas = (
         *(banner, entrance, inbox, report, attachments, handover, log, set_aside),
-        *(deliveries, replays, mail, sources, texts, me, oneclick),
+        *(deliveries, replays, mail, sources, texts, me, oneclick, unsubscribe),
     )
     return [area.blueprint(service) for area in areas]

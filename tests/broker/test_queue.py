@@ -2,6 +2,9 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
+import threading
 import time
 from collections import Counter
 from contextlib import closing
@@ -153,6 +156,39 @@ def test_message_reaches_a_waiting_consumer_in_less_than_fifty_milliseconds(brok
             return len(trips) >= 9 and median(trips[-9:]) < 0.05
 
         eventually(quick, LIMIT_S)
+
+
+def test_who_waits_is_woken_by_another_thread_and_need_not_look(
+    embedded_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.broker.embedded.ELSEWHERE_S", 10 * LIMIT_S)
+    path = Path(embedded_url.removeprefix("embedded://"))
+    with closing(QueueStore(path)) as waiting, closing(QueueStore(path)) as other:
+        assert waiting.take([INTAKE, NOTICES], 1) == []
+        threading.Timer(0.1, other.put, [[(NOTICES, "{}")]]).start()
+        began = time.monotonic()
+        waiting.wait([INTAKE, NOTICES], 10 * LIMIT_S)
+        assert time.monotonic() - began < LIMIT_S
+        ((number, *_),) = waiting.take([INTAKE, NOTICES], 1)
+        assert waiting.take([INTAKE, NOTICES], 1) == []
+        other.release(number)
+        waiting.wait([INTAKE, NOTICES], 10 * LIMIT_S)
+        assert time.monotonic() - began < LIMIT_S, "what is given back wakes, too"
+
+
+def test_what_another_process_puts_is_found_without_a_bell(embedded_url: str) -> None:
+    path = Path(embedded_url.removeprefix("embedded://"))
+    program = (
+        "import sys, pathlib; from bridge.broker.embedded import QueueStore; "
+        "QueueStore(pathlib.Path(sys.argv[1])).put([(sys.argv[2], '{}')])"
+    )
+    with closing(QueueStore(path)) as store:
+        assert store.take([NOTICES], 1) == []
+        subprocess.run([sys.executable, "-c", program, str(path), NOTICES], check=True, timeout=LIMIT_S)
+        began = time.monotonic()
+        store.wait([NOTICES], 10 * LIMIT_S)
+        assert time.monotonic() - began < LIMIT_S
+        assert len(store.take([NOTICES], 1)) == 1
 
 
 def test_several_queues_can_be_looked_into_over_one_channel(broker: Broker) -> None:

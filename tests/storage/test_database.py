@@ -144,3 +144,10 @@ def test_sqlite_writes_every_commit_to_the_disk_and_keeps_references(database: D
         pragmas = ("journal_mode", "synchronous", "foreign_keys")
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
     assert found == ["wal", 2, 1]
+    waits = []
+    for lasting in (True, False, True, False, False):
+        with database.write(lasting=lasting) as connection:
+            waits.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+    assert waits == [2, 1, 2, 1, 1], "only what says so is not waited for, on whichever connection it comes"
+    with database.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2

@@ -73,9 +73,13 @@ def test_no_mail_holds_what_is_the_citizen_s(kind: str) -> None:
 def test_only_what_a_person_may_turn_off_says_where(kind: str) -> None:
     notice = digest([item()]) if kind == "digest" else written(kind)
     settings = "https://jembatan.example/desk/me"
-    assert (notice.unsubscribe_url, settings in notice.text) == (
-        (settings, True) if kind in MAY_TURN_OFF else (None, False)
-    )
+    one_click = kind in MAY_TURN_OFF - {"digest"}
+    assert (notice.one_click, settings in notice.text) == (one_click, kind in MAY_TURN_OFF)
+    if one_click:
+        token = str(notice.unsubscribe_url).removeprefix("https://jembatan.example/a/off/")
+        assert LINKS.read_turn_off(token) == (a_person("id").person_id, kind)
+    else:
+        assert notice.unsubscribe_url == (settings if kind == "digest" else None)
     assert MAY_TURN_OFF.isdisjoint({"new_report", "escalation"})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.desk.me import TESTS
+from bridge.links import AckLink
 from bridge.reports.people import Person, Role
 from bridge.storage import people
 from tests.servers import Answer, CityReceiver
@@ -156,3 +157,44 @@ def test_tests_are_slowed_down_per_person(wired: Office, receiver: CityReceiver)
 def test_who_has_no_channel_is_told_where_everything_lies(wired: Office) -> None:
     change(wired, "budi", channels=[])
     assert "semuanya menunggu di kotak masuk" in wired.inside("budi").post(f"{ME}/test").text
+
+
+# --- one click in a mail program (RFC 8058) ---------------------------------------------------------------------------
+
+
+def test_one_click_turns_one_kind_off_without_a_login_and_is_safe_to_press_twice(office: Office) -> None:
+    change(office, "adi", turned_off=[])
+    change(office, "budi", turned_off=[])
+    path = "/a/off/" + office.service.links.to_turn_off("adi", "warning").rpartition("/")[2]
+    with office.app.test_client() as anybody:
+        assert anybody.get(path).status_code == 200
+        assert of(office, "adi").turned_off == (), "looking turns nothing off: scanners look"
+        for _ in range(2):
+            answer = anybody.post(path, data={"List-Unsubscribe": "One-Click"})
+            assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+        assert of(office, "adi").turned_off == ("warning",)
+        other = "/a/off/" + office.service.links.to_turn_off("adi", "amended").rpartition("/")[2]
+        anybody.post(other)
+    assert of(office, "adi").turned_off == ("warning", "amended"), "what was off stays off"
+    assert of(office, "budi").turned_off == ()
+
+
+@pytest.mark.parametrize("kind", ["new_report", "escalation"])
+def test_no_link_turns_off_what_nobody_may(office: Office, kind: str) -> None:
+    change(office, "adi", turned_off=[])
+    path = "/a/off/" + office.service.links.to_turn_off("adi", kind).rpartition("/")[2]
+    assert office.app.test_client().post(path).status_code == 404
+    assert of(office, "adi").turned_off == ()
+
+
+@pytest.mark.parametrize("token", ["x", "WyJhbmkiLCJ3YXJuaW5nIl0.bad", "%00"])
+def test_link_of_somebody_else_turns_nothing_off(office: Office, token: str) -> None:
+    change(office, "adi", turned_off=[])
+    answer = office.app.test_client().post(f"/a/off/{token}")
+    assert answer.status_code == 404
+    assert of(office, "adi").turned_off == ()
+
+
+def test_link_to_acknowledge_turns_nothing_off(office: Office) -> None:
+    ack = office.service.links.to_acknowledge(AckLink("r", 1, "adi")).rpartition("/")[2]
+    assert office.app.test_client().post(f"/a/off/{ack}").status_code == 404
