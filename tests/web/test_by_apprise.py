@@ -27,6 +27,13 @@ NOTICE = Notice("Laporan baru", "Sebuah laporan konsumen ditugaskan kepada Anda.
 ENVELOPE = Envelope("5b1b2f5e-0000-5000-8000-000000000001", ANI, "8123456", NOTICE, "new_report")
 
 
+@pytest.fixture(autouse=True)
+def given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is changed for a whole process, others of this process must not meet."""
+    monkeypatch.setattr(requests, "Session", requests.Session)
+    monkeypatch.setattr(requests.sessions, "Session", requests.sessions.Session)
+
+
 def outlet(city: CityReceiver, rest: str = "rahasia-token/{to}") -> ByApprise:
     return ByApprise("sms", f"json://127.0.0.1:{city.port}/{rest}", Guard())
 
