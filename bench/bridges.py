@@ -59,7 +59,7 @@ def call(env: Mapping[str, str], *words: str) -> str:
 def embedded(stack: ExitStack, folder: Path, extra: Mapping[str, str]) -> Bridge:
     """Start `bridge up` on the embedded queue and SQLite."""
     address = f"127.0.0.1:{free_port()}"
-    env = {"BRIDGE_DATA_DIR": str(folder / "data"), "BRIDGE_LISTEN": address, **_unhurried(folder), **KEYS, **extra}
+    env = {"BRIDGE_DATA_DIR": str(folder / "data"), "BRIDGE_LISTEN": address, **unhurried(folder), **KEYS, **extra}
     _prepare(env)
     _start(stack, folder, env, "up")
     return Bridge("embedded", address, address, env)
@@ -73,7 +73,7 @@ def full(stack: ExitStack, folder: Path, extra: Mapping[str, str]) -> Bridge:
         "BRIDGE_DATABASE_URL": served(stack, PostgreSQL(folder / "postgresql")).new_database(),
         "BRIDGE_DATA_DIR": str(folder / "data"),
         "BRIDGE_PUBLIC_URL": f"http://{desk}",
-        **_unhurried(folder),
+        **unhurried(folder),
         **KEYS,
         **extra,
     }
@@ -91,7 +91,7 @@ KINDS: dict[str, Callable[[ExitStack, Path, Mapping[str, str]], Bridge]] = {
 }
 
 
-def _unhurried(folder: Path) -> dict[str, str]:
+def unhurried(folder: Path) -> dict[str, str]:
     """Return where the configuration is that tells three officers of each report by itself, however many come."""
     config = folder / "config"
     shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
