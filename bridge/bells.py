@@ -3,6 +3,9 @@
 import threading
 from collections.abc import Collection, Iterable
 
+#: How often what other processes wrote to a file of SQLite is looked for, in seconds: a data_version pragma.
+ELSEWHERE_S = 0.05
+
 
 class Bells:
     """Bells by name. For threads of this process only: what other processes write has to be looked for."""

@@ -42,9 +42,6 @@ _SLOW_DOWN = (429, 503)
 class Telling:
     """One kind of delivery; subclasses know who it is for, what leaves together, and how to send."""
 
-    #: Few enough that a batch behind one that is slow gets another look soon.
-    most = 20
-
     def __init__(self, database: Database, ways: Ways) -> None:
         self._database = database
         self._ways = ways
@@ -115,9 +112,9 @@ class Telling:
     def close(self) -> None:
         """Close the connections kept open between sendings."""
 
+    @abstractmethod
     def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Lock what is asked for, and what must be decided together with it."""
-        return deliveries.lock(self._database, connection, delivery_ids)
+        """Lock what is asked for, and what must be decided together with it; returns the rows of what is asked for."""
 
     def gone(self, attempt: Attempt) -> str | None:  # noqa: ARG002 - for who overrides it
         """Return why it is not wanted any more, or None."""

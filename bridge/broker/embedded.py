@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from kombu.transport import virtual
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from bridge.bells import Bells
+from bridge.bells import ELSEWHERE_S, Bells
 from bridge.broker.messages import Message
 from bridge.broker.topology import DELIVERY_LIMIT, EXCHANGE
 
@@ -29,8 +29,6 @@ from bridge.broker.topology import DELIVERY_LIMIT, EXCHANGE
 LEASE_S = 600
 #: How often dead owners are looked for, in seconds.
 SWEEP_S = 0.5
-#: How often what other processes put is looked for, in seconds: a data_version pragma. Our own threads ring.
-ELSEWHERE_S = 0.05
 _BATCH = 100
 
 _SCHEMA = """

@@ -7,6 +7,7 @@ from bridge.links import BadLink
 from bridge.reports.preferences import MAY_TURN_OFF
 from bridge.service import Service
 from bridge.storage import people
+from bridge.storage.destinations import lock_people
 
 
 def blueprint(service: Service) -> Blueprint:
@@ -24,6 +25,7 @@ def blueprint(service: Service) -> Blueprint:
     def turn_off(token: str) -> str:
         person_id, kind = _behind(service, token)
         with service.database.write() as connection:
+            lock_people(service.database, connection, [person_id])  # two mails, clicked at once
             off = people.one(connection, person_id).turned_off
             people.set_fields(connection, person_id, turned_off=[k for k in MAY_TURN_OFF if k in (*off, kind)])
         return render_template("desk/unsubscribe.html", kind=kind, off=True)

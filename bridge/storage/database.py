@@ -18,15 +18,13 @@ from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
-from bridge.bells import Bells
+from bridge.bells import ELSEWHERE_S, Bells
 from bridge.storage.statements import locking, new_into
 
 #: Seconds a writer waits for its turn on SQLite before it gives up and tries later.
 SQLITE_BUSY_S = 15
 #: A connection that has lain in the pool for so many seconds is tried before it is used.
 IDLE_S = 2.0
-#: How often what other processes wrote to a SQLite file is looked for, in seconds. Our own threads ring.
-ELSEWHERE_S = 0.05
 OUTBOX_CHANNEL = "bridge_outbox"
 #: In a connection's `info`: what the next transaction is to be, reading, lasting or light.
 _KIND = "bridge_kind"
