@@ -280,9 +280,10 @@ def test_forged_ed25519_signatures_are_refused(signature: str) -> None:
 
 @pytest.mark.parametrize("changed", [{"body": BODY + b" "}, {"id": "msg_2"}, {"timestamp": str(AT + 1)}])
 def test_ed25519_covers_id_time_and_body(changed: dict[str, Any]) -> None:
-    body = changed.pop("body", BODY)
+    said = {"body": BODY, **changed}
+    body = said.pop("body")
     with pytest.raises(NotAuthentic):
-        verify([PUBLIC_KEY], headers(signature=V1A, **changed), body, now_s=AT)
+        verify([PUBLIC_KEY], headers(signature=V1A, **said), body, now_s=AT)
 
 
 def test_public_key_used_as_a_shared_one_opens_nothing() -> None:
