@@ -47,17 +47,21 @@ class SmtpMailer:
         self._server = read_smtp_url(url)
         self._trusted, self._limit_s = trusted, limit_s
         self._line: Line | None = None
+        #: A mail was begun on it, and whether it was taken or refused has not been said.
+        self._is_half_way = False
 
     def send(self, message: Message) -> Taken:
         """See Mailer.send; `response` and errors hold no address but the recipient's, and no secret."""
         recipient = parseaddr(str(message["To"]))[1]
         with self._judging(recipient):
-            line = self._connected()
-            self._expect(line.docmd("MAIL", f"FROM:<{parseaddr(str(message['From']))[1]}>"), "MAIL", recipient)
+            line, answer = self._begun(parseaddr(str(message["From"]))[1])
+            self._expect(answer, "MAIL", recipient)
             self._expect(line.docmd("RCPT", f"TO:<{recipient}>"), "RCPT", recipient)
             self._expect(line.docmd("DATA"), "DATA", recipient, code=354)
             line.send(_with_dots(message))
-            return self._expect(_last_answer(line), "DATA", recipient)
+            answer = _last_answer(line)
+            self._is_half_way = False
+            return self._expect(answer, "DATA", recipient)
 
     def greet(self) -> None:
         """Connect and log in without sending anything.
@@ -66,7 +70,7 @@ class SmtpMailer:
             NotDelivered: that does not work.
         """
         with self._judging(""):
-            self._connected()
+            self._connected(time.monotonic() + self._limit_s)
 
     def close(self) -> None:
         """Hang up."""
@@ -74,10 +78,20 @@ class SmtpMailer:
             self._line.close()
             self._line = None
 
-    def _connected(self) -> Line:
+    def _begun(self, sender: str) -> tuple[Line, tuple[int, bytes]]:
+        """Begin a mail on the connection that is kept, or on a new one when nobody is there any more."""
         ends_at = time.monotonic() + self._limit_s
-        if self._line is not None and _is_alive(self._line, ends_at):
-            return self._line
+        if self._line is not None:
+            self._line.begin(ends_at)
+            answer = _if_alive(self._line, sender, first_reset=self._is_half_way)
+            if answer is not None:
+                self._is_half_way = True
+                return self._line, answer
+        line = self._connected(ends_at)
+        self._is_half_way = True
+        return line, _mail(line, sender)
+
+    def _connected(self, ends_at: float) -> Line:
         self.close()
         self._line = Line(self._server, self._context, ends_at)
         return self._line
@@ -163,12 +177,22 @@ def _last_answer(line: Line) -> tuple[int, bytes]:
         raise NotDelivered(f"mail server: no answer to the whole mail ({error}); {_AT_FAULT}") from error
 
 
-def _is_alive(line: Line, ends_at: float) -> bool:
-    line.begin(ends_at)
+def _mail(line: Line, sender: str) -> tuple[int, bytes]:
+    return line.docmd("MAIL", f"FROM:<{sender}>")
+
+
+def _if_alive(line: Line, sender: str, *, first_reset: bool) -> tuple[int, bytes] | None:
+    """Return the answer to MAIL, or None when the server has hung up meanwhile, or does so now (421).
+
+    Nothing was said of the mail by then, so it may be begun anew on another connection.
+    """
     try:
-        return line.rset()[0] == 250
+        if first_reset and line.rset()[0] != 250:
+            return None
+        answer = _mail(line, sender)
     except (smtplib.SMTPException, OSError):
-        return False
+        return None
+    return None if answer[0] == 421 else answer
 
 
 def _with_dots(message: Message) -> bytes:

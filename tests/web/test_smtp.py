@@ -253,6 +253,42 @@ def test_connection_the_server_closed_between_two_mails_is_made_anew(net: Net) -
     assert [mailer.send(letter(n)).status for n in (1, 2)] == [250, 250]
 
 
+def test_server_that_takes_one_mail_a_connection_gets_the_next_on_another(net: Net) -> None:
+    def take_one(talk: Talk) -> None:
+        lose_before_the_answer(talk)
+        talk.say("250 ok\r\n")
+        talk.hear("MAIL")
+        talk.say("421 4.7.0 too many mails\r\n")
+        talk.hear("nothing any more")
+
+    mailer = net.mailer(f"smtp://127.0.0.1:{net.play(take_one, take_one)}")
+    assert [mailer.send(letter(n)).status for n in (1, 2)] == [250, 250]
+
+
+def test_kept_connection_is_reset_after_a_refusal_and_only_then(net: Net) -> None:
+    heard: list[str] = []
+
+    def answer(talk: Talk) -> None:
+        talk.say("220 mail.example\r\n")
+        for word, said in (
+            ("EHLO", "250 mail.example"),
+            *(("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go on"), (".", "250 taken")),
+            *(("MAIL", "250 ok"), ("RCPT", "550 nobody of this name")),
+            *(("RSET", "250 ok"), ("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go on"), (".", "550 no")),
+            *(("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go on"), (".", "250 taken")),
+        ):
+            heard.append(talk.hear("")[:4] if word != "." else talk.hear(".\r")[:1])
+            talk.say(said + "\r\n")
+            assert heard[-1].upper() == word
+
+    mailer = net.mailer(f"smtp://127.0.0.1:{net.play(answer)}")
+    assert mailer.send(letter(1)).status == 250
+    assert refused(mailer).status == 550
+    assert refused(mailer).status == 550
+    assert mailer.send(letter(4)).status == 250
+    assert len(heard) == 16
+
+
 def test_connection_with_an_answer_outstanding_is_not_used_again(net: Net) -> None:
     """A late answer to this mail would be taken for the answer to the next."""
 
