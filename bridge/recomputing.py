@@ -96,7 +96,7 @@ class Recomputing:
     def _preview(self, change: Change, most: int) -> Preview:
         counts = Counts()
         moves: list[tuple[str, Moved]] = []
-        with self._database.read() as connection:
+        with self._database.read(walks=True) as connection:
             now = self._database.now(connection)
             concerned = stored.concerned(stored.standings(connection), change)
             if concerned:

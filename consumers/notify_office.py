@@ -6,6 +6,7 @@ delivery's row with its attempt. What fails goes on by the person's next channel
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -24,6 +25,7 @@ from bridge.reports.preferences import (
     GATHERED,
     MAY_TURN_OFF,
     Held,
+    Pace,
     held_until,
     paced,
     standing_in,
@@ -35,6 +37,7 @@ from bridge.storage import deliveries, destinations, people
 from bridge.storage import reports as stored
 from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database
+from bridge.storage.deliveries import Locked
 from bridge.storage.rows import delivery_of
 from consumers.attempts import Attempt, Sending
 from consumers.telling import Telling
@@ -63,31 +66,32 @@ class NotifyOffice(Telling):
         self._people: dict[str, Person] = {}
         self._reports: dict[str, Report] = {}
         self._owed: dict[str, list[Obligation]] = {}
+        self._paces: dict[str, Pace] = {}
 
     # -- before it is sent ---------------------------------------------------------------------------------------
 
-    def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
+    def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> Locked | None:
         """See Telling.claim: with what leaves together; nobody else decides for the same people meanwhile."""
-        asked = deliveries.recipients(connection, delivery_ids)
-        if not asked:
-            return []
-        told = {row.recipient for row in asked}
-        destinations.lock_people(self._database, connection, told)
+        asked, told = deliveries.lock_recipients(connection, delivery_ids)
         self._people = people.with_stand_ins(connection, told)
         together = {row.recipient for row in asked if row.held in GATHERED}
-        ids = [row.delivery_id for row in asked]
+        still_open = {row.delivery_id for row in asked}
+        ids = [delivery_id for delivery_id in delivery_ids if delivery_id in still_open]
         if together:
             ids += deliveries.gathered(connection, together, self._database.now(connection))
         digests = {row.digest_id for row in asked if row.digest_id}
         if digests:
             ids += deliveries.fellows(connection, digests)
-        rows = deliveries.lock(self._database, connection, list(dict.fromkeys(ids)))
-        absent = {row["payload"]["for"] for row in rows if "for" in row["payload"]} - set(self._people)
+        locked = deliveries.lock(connection, ids) if ids else None
+        if locked is None:
+            return None
+        absent = {row["payload"]["for"] for row in locked.rows if "for" in row["payload"]} - set(self._people)
         if absent:
             self._people |= people.by_ids(connection, absent)
-        about = {row["report_id"] for row in rows}
+        about = {row["report_id"] for row in locked.rows}
         self._reports, self._owed = stored.by_ids(connection, about), stored.obligations_of(connection, about)
-        return rows
+        self._paces = locked.paces
+        return replace(locked, rows=locked.in_order_of(list(dict.fromkeys(ids))))
 
     def gone(self, attempt: Attempt) -> str | None:
         """See Telling.gone."""
@@ -127,17 +131,16 @@ class NotifyOffice(Telling):
 
     def _unhurried(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Return those that leave by themselves now; the others wait for their time, or for company."""
-        paces = destinations.paces_of(connection, {attempt.row["recipient"] for attempt in attempts})
         leaving: list[Attempt] = []
         waiting: dict[tuple[datetime, Held], list[Attempt]] = defaultdict(list)
         for attempt in attempts:
-            held = self._held(connection, attempt, paces)
+            held = self._held(connection, attempt)
             (leaving if held is None else waiting[held]).append(attempt)
         for (until, why), together in waiting.items():
             self.hold(connection, together, until, why)
         return leaving
 
-    def _held(self, connection: Connection, attempt: Attempt, paces: dict[str, Any]) -> tuple[datetime, Held] | None:
+    def _held(self, connection: Connection, attempt: Attempt) -> tuple[datetime, Held] | None:
         person = self._people.get(attempt.row["recipient"])
         # What is tried again, or was let through a moment ago, has waited for its time.
         if person is None or attempt.tries > 1 or self._is_ours(attempt.row) or self._way(attempt) == DESK:
@@ -146,11 +149,12 @@ class NotifyOffice(Telling):
         wished = held_until(person, attempt.row["event"], attempt.now, zone)
         if wished:
             return wished
-        pace, gather_until = paced(paces.get(person.person_id), self._ways.flood, attempt.now)
+        before = self._paces.get(person.person_id)
+        pace, gather_until = paced(before, self._ways.flood, attempt.now)
         if gather_until:
             return gather_until, Held.BURST
-        if pace is not None and pace != paces.get(person.person_id):
-            paces[person.person_id] = pace
+        if pace is not None and pace != before:
+            self._paces[person.person_id] = pace
             destinations.save_pace(connection, person.person_id, pace.since, pace.sent)
         return None
 

@@ -73,30 +73,30 @@ class RelayOutbox:
         """
         if self._database.is_sqlite:
             return self._relay_unlocked()
-        with self._database.write(lasting=False) as connection:
-            rows = self._claim(connection)
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            rows = outbox.take(connection, now, self.most)
+            self._note_next(connection, now, len(rows))
             if rows:
                 self._publish(rows)
-                outbox.forget(connection, [row["id"] for row in rows])
         return len(rows)
 
     def _relay_unlocked(self) -> int:
         # SQLite has one writer for the whole file: nobody should wait for it while we wait for the queue.
         with self._database.read() as connection:
-            rows = self._claim(connection)
+            now = self._database.now(connection)
+            rows = outbox.claim(self._database, connection, now, self.most)
+            self._note_next(connection, now, len(rows))
         if rows:
             self._publish(rows)
             with self._database.write(lasting=False) as connection:
                 outbox.forget(connection, [row["id"] for row in rows])
         return len(rows)
 
-    def _claim(self, connection: Connection) -> list[dict[str, Any]]:
-        now = self._database.now(connection)
-        rows = outbox.claim(self._database, connection, now, self.most)
-        if len(rows) < self.most:
+    def _note_next(self, connection: Connection, now: datetime, found: int) -> None:
+        if found < self.most:
             due_at = outbox.next_at(connection, now)
             self._idle_s = min(POLL_S, _until(due_at, now)) if due_at else POLL_S
-        return rows
 
     def _publish(self, rows: list[dict[str, Any]]) -> None:
         with ExitStack() as spans:

@@ -5,6 +5,7 @@ About one report an older state never leaves after a newer one; one address neve
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -17,7 +18,7 @@ from bridge.reports.preferences import Held
 from bridge.reports.telling import REFUSALS_BEFORE_PASSED
 from bridge.storage import deliveries
 from bridge.storage.database import Connection, Database
-from bridge.storage.deliveries import Result
+from bridge.storage.deliveries import End, Locked, Result
 from consumers.attempts import Attempt, Sending
 from consumers.telling import Telling
 
@@ -26,6 +27,8 @@ _EVERYBODYS = Ways()
 
 class ReportBack(Telling):
     """Send status callbacks, oldest first; the receiver may check by `sequence`."""
+
+    in_turn = True
 
     def __init__(
         self, database: Database, cities: Mapping[str, CityEndpoint], links: Links, ways: Ways = _EVERYBODYS
@@ -36,12 +39,12 @@ class ReportBack(Telling):
         #: Every callback about the same reports that has no end yet.
         self._open: list[dict[str, Any]] = []
 
-    def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
+    def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> Locked | None:
         """See Telling.claim: with every other callback about the same reports that has no end yet."""
-        rows = deliveries.lock_with_siblings(self._database, connection, delivery_ids)
-        self._open = [row for row in rows if row["finished_at"] is None]
+        locked = deliveries.lock_with_siblings(connection, delivery_ids)
+        self._open = [row for row in locked.rows if row["finished_at"] is None] if locked else []
         at_hand = set(delivery_ids)
-        return [row for row in rows if row["delivery_id"] in at_hand]
+        return replace(locked, rows=[row for row in locked.rows if row["delivery_id"] in at_hand]) if locked else None
 
     def arrange(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Sending]:
         """See Telling.arrange: of each report only the oldest that has no end yet."""
@@ -72,7 +75,7 @@ class ReportBack(Telling):
             return False
         why = f"refused {tries} times, then passed by a newer state: {row['last_error']}"
         result = Result(detail=why, fault=Fault.REFUSED)
-        deliveries.finish(connection, row["delivery_id"], "given_up", now=now, result=result)
+        deliveries.finish(self._database, connection, End(row["delivery_id"], "given_up", result), now=now)
         return True
 
     def ended(self, connection: Connection, row: Mapping[str, Any], now: datetime) -> None:

@@ -22,8 +22,9 @@ from bridge.reports.setting_aside import released_as
 from bridge.rules import Rules
 from bridge.storage import people, set_aside, webhooks
 from bridge.storage import reports as stored
-from bridge.storage.changes import write
+from bridge.storage.changes import put_into
 from bridge.storage.database import Connection, Database
+from bridge.storage.sets import Writes
 from bridge.strict_json import NotJson
 from bridge.tracing import Value, note, record_root, span
 from bridge.vault import Unreadable
@@ -128,10 +129,8 @@ class TakeIn:
         began_at = datetime.now(UTC)
         # The spans outlast the transaction: what was not committed was not taken in.
         with ExitStack() as spans, self._database.write() as connection:
-            now = self._database.now(connection)
             fresh, aside = self._sorted_out(connection, arrivals)
-            events = [a.event for a in fresh if a.event]
-            batch = self._load(connection, events, now)
+            batch = self._load(connection, [a.event for a in fresh if a.event])
             batch.aside = aside
             for arrival in fresh:
                 spans.enter_context(_span(arrival, began_at, len(arrivals)))
@@ -158,12 +157,12 @@ class TakeIn:
                 aside.append(_aside(arrival, "id_reused", ["this webhook-id came before with another body"]))
         return fresh, aside
 
-    def _load(self, connection: Connection, events: Sequence[CityEvent], now: datetime) -> _Batch:
+    def _load(self, connection: Connection, events: Sequence[CityEvent]) -> _Batch:
         ids = {event.report_id for event in events}
         later = {event.report_id for event in events if event.type is not EventType.SUBMITTED}
         withdrawn = {event.report_id for event in events if event.type is EventType.WITHDRAWN}
         early = later - stored.by_ids(connection, later).keys() if later else later
-        webhooks.take_turn(self._database, connection, alone=bool(early))
+        now = webhooks.take_turn(self._database, connection, alone=bool(early))
         # All reports at once, in the order everybody keeps; withdrawing ends clocks, so their rows are locked too.
         known = stored.lock(self._database, connection, ids)
         owed = stored.lock_obligations(self._database, connection, withdrawn)
@@ -224,12 +223,14 @@ class TakeIn:
         batch.changes.add(changes)
 
     def _write(self, batch: _Batch) -> None:
-        write(self._database, batch.connection, batch.changes)
         webhooks.settle_waiting(batch.connection, batch.settled & batch.awaited, "applied")
         for row in batch.remembered:
             if row["effect"] == Effect.WAITING and row["report_id"] in batch.settled:
                 row["effect"] = "applied"
-        webhooks.remember(batch.connection, batch.remembered)
+        writes = Writes()
+        put_into(writes, batch.changes)
+        webhooks.put_into(writes, batch.remembered)
+        writes.send(self._database, batch.connection)
         set_aside.put(self._database, batch.connection, batch.aside)
         set_aside.take_back(batch.connection, batch.back)
 

@@ -25,7 +25,7 @@ from bridge.reports.telling import next_attempt_at
 from bridge.storage import deliveries, destinations
 from bridge.storage.changes import deliver
 from bridge.storage.database import Connection, Database, DatabaseAway
-from bridge.storage.deliveries import Begun, Result
+from bridge.storage.deliveries import Begun, End, Locked, Result
 from consumers.attempts import Attempt, Outcome, Sending, traced
 
 log = structlog.get_logger()
@@ -42,6 +42,9 @@ _SLOW_DOWN = (429, 503)
 class Telling:
     """One kind of delivery; subclasses know who it is for, what leaves together, and how to send."""
 
+    #: Whether the end of one makes another possible; see `ended`.
+    in_turn = False
+
     def __init__(self, database: Database, ways: Ways) -> None:
         self._database = database
         self._ways = ways
@@ -49,6 +52,9 @@ class Telling:
         self._unsent: dict[str, int] = {}
         #: Sent, but the database went away before it could be told.
         self._unrecorded: list[Outcome] = []
+        #: See lanes.py: how long the sendings of the last `handle` took on average, and when the present one began.
+        self.sending_s = 0.0
+        self.sending_since: float | None = None
         #: Destinations that had trouble when we last looked: a success there is news.
         self._troubled: dict[str, Breaker] = {}
 
@@ -57,6 +63,7 @@ class Telling:
         self._record()
         above = {str(message["data"]["delivery_id"]): message.get("traceparent") for message in messages}
         waiting = list(dict.fromkeys(str(message["data"]["delivery_id"]) for message in messages))
+        took_ms: list[int] = []
         while waiting:
             sendings = self._begin(waiting)
             self._unsent = {one.delivery_id: one.number for sending in sendings for one in sending.attempts}
@@ -68,8 +75,10 @@ class Telling:
                 with traced(sending, above) as say:
                     self._unrecorded.append(outcome := self._tell(sending))
                     say(outcome)
+                took_ms.append(outcome.duration_ms)
                 self._record()
             waiting = list(self._unsent)
+        self.sending_s = sum(took_ms) / len(took_ms) / 1000 if took_ms else 0.0
 
     def settled(self) -> bool:
         """Write what became of sendings while the database was away; tells whether nothing is left unwritten."""
@@ -113,8 +122,11 @@ class Telling:
         """Close the connections kept open between sendings."""
 
     @abstractmethod
-    def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Lock what is asked for, and what must be decided together with it; returns the rows of what is asked for."""
+    def claim(self, connection: Connection, delivery_ids: Sequence[str]) -> Locked | None:
+        """Lock what is asked for, and what must be decided together with it.
+
+        Returns the rows of what is asked for, or None when there are none.
+        """
 
     def gone(self, attempt: Attempt) -> str | None:  # noqa: ARG002 - for who overrides it
         """Return why it is not wanted any more, or None."""
@@ -132,14 +144,16 @@ class Telling:
     def _begin(self, delivery_ids: Sequence[str]) -> list[Sending]:
         # An attempt that is forgotten is made again, under the same id.
         with self._database.write(lasting=False) as connection:
-            rows = self.claim(connection, delivery_ids)
-            now, looked_at = self._database.now(connection), time.monotonic()
-            due = [row for row in rows if self._is_due(connection, row, now)]
+            claimed, looked_at = self.claim(connection, delivery_ids), time.monotonic()
+            if claimed is None:
+                return []
+            now = claimed.now
+            due = [row for row in claimed.rows if self._is_due(connection, row, now)]
             if not due:
                 return []
             attempts = [Attempt(row, row["attempts"] + (not self._is_ours(row)), now, looked_at) for row in due]
             leaving = self.arrange(connection, self._wanted(connection, attempts))
-            sendings = self._admitted(connection, leaving, now)
+            sendings = self._admitted(connection, leaving, now, is_trouble=claimed.is_trouble)
             begun = [
                 Begun(one.delivery_id, one.number, sending.channel, sending.digest_id)
                 for sending in sendings
@@ -177,7 +191,7 @@ class Telling:
     def suppress(self, connection: Connection, attempt: Attempt, why: str) -> None:
         """End a delivery whose reason has gone."""
         result = Result(detail=why)
-        deliveries.finish(connection, attempt.delivery_id, "suppressed", now=attempt.now, result=result)
+        deliveries.finish(self._database, connection, End(attempt.delivery_id, "suppressed", result), now=attempt.now)
         self.ended(connection, attempt.row, attempt.now)
         log.info("suppressed", ticket=attempt.row["ticket"], delivery_id=attempt.delivery_id, reason=why)
 
@@ -189,9 +203,11 @@ class Telling:
         deliveries.hold(self._database, connection, rows, until=until, why=why, channel=channel)
         log.info("held", tickets=[one.row["ticket"] for one in attempts], until=until.isoformat(), why=why)
 
-    def _admitted(self, connection: Connection, sendings: Sequence[Sending], now: datetime) -> list[Sending]:
+    def _admitted(
+        self, connection: Connection, sendings: Sequence[Sending], now: datetime, *, is_trouble: bool
+    ) -> list[Sending]:
         """Return what its destination can take now; the rest waits for it, or goes another way."""
-        names = {sending.destination for sending in sendings if sending.destination}
+        names = {sending.destination for sending in sendings if sending.destination and is_trouble}
         self._troubled = destinations.lock(self._database, connection, names) if names else {}
         admitted = []
         for sending in sendings:
@@ -220,6 +236,7 @@ class Telling:
 
     def _tell(self, sending: Sending) -> Outcome:
         started, ticket = time.monotonic(), sending.first.row["ticket"]
+        self.sending_since = started
         try:
             taken = self.send(sending)
         except NotDelivered as error:
@@ -229,6 +246,8 @@ class Telling:
             log.exception("cannot_tell", ticket=ticket, delivery_id=sending.first.delivery_id)
             ours = NotDelivered(f"{type(error).__name__}: {error}", fault=Fault.OURS)
             return Outcome(sending, _ms_since(started), error=ours)
+        finally:
+            self.sending_since = None
         return Outcome(sending, _ms_since(started), taken=taken)
 
     def _record(self) -> None:
@@ -238,8 +257,7 @@ class Telling:
         """
         while self._unrecorded:
             try:
-                with self._database.write() as connection:
-                    self._write(connection, self._unrecorded[0])
+                self._write(self._unrecorded[0])
             except DatabaseAway:
                 raise
             except Exception:
@@ -247,18 +265,21 @@ class Telling:
                 raise
             self._unrecorded.pop(0)
 
-    def _write(self, connection: Connection, outcome: Outcome) -> None:
+    def _write(self, outcome: Outcome) -> None:
         sending, now = outcome.sending, outcome.sending.ended()
-        for attempt in sending.attempts:
+        delivered = deliveries.ends(_delivered(outcome), now=now)
+        if outcome.error is None and not self.in_turn and sending.destination not in self._troubled:
+            delivered.commit(self._database)
+            return
+        with self._database.write() as connection:
             if outcome.error is None:
-                taken = outcome.taken or Taken()
-                response = _storable(taken.response)
-                result = Result(attempt.number, outcome.duration_ms, status=taken.status, response=response)
-                deliveries.finish(connection, attempt.delivery_id, "delivered", now=now, result=result)
-                self.ended(connection, attempt.row, now)
+                delivered.send(self._database, connection)
+                for attempt in sending.attempts:
+                    self.ended(connection, attempt.row, now)
             else:
-                self._failed(connection, sending, attempt, outcome.error, outcome.duration_ms, now)
-        self._learn(connection, outcome, now)
+                for attempt in sending.attempts:
+                    self._failed(connection, sending, attempt, outcome.error, outcome.duration_ms, now)
+            self._learn(connection, outcome, now)
 
     def _failed(
         self,
@@ -299,7 +320,8 @@ class Telling:
         self, connection: Connection, attempt: Attempt, other: Delivery | None, result: Result, now: datetime
     ) -> None:
         went_on = other.channel if other else None
-        deliveries.finish(connection, attempt.delivery_id, "given_up", now=now, result=result, fell_back_to=went_on)
+        end = End(attempt.delivery_id, "given_up", result, fell_back_to=went_on)
+        deliveries.finish(self._database, connection, end, now=now)
         if other is not None:
             deliver(self._database, connection, [other])
         self.ended(connection, attempt.row, now)
@@ -330,6 +352,15 @@ class Telling:
                 where, purpose = self.waiting_for(outcome.sending), outcome.sending.first.row["purpose"]
                 count = deliveries.release(self._database, connection, purpose=purpose, where=where, now=now)
                 log.info("destination_is_back", destination=name, released=count)
+
+
+def _delivered(outcome: Outcome) -> list[End]:
+    taken = outcome.taken or Taken()
+    status, response = taken.status, _storable(taken.response)
+    return [
+        End(one.delivery_id, "delivered", Result(one.number, outcome.duration_ms, status=status, response=response))
+        for one in outcome.sending.attempts
+    ]
 
 
 def _storable(text: str) -> str:

@@ -30,7 +30,7 @@ def proofs(service: Service, source: str) -> Iterator["Proofs"]:
         DatabaseAway: cannot be reached.
     """
     complete = seen_now(service.settings)
-    with service.database.read() as connection:
+    with service.database.read(walks=True) as connection:
         letters = _dead_letters(connection, service.arrivals.vault, source)
         known = stored.several(connection, source, letters.receipts.keys())
         parked = [letters.receipts[name] for name in letters.receipts.keys() - known.keys()]

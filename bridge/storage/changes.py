@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from bridge.reports.report import Changes, Delivery, Purpose, Report
 from bridge.storage.database import Database
 from bridge.storage.rows import delivery_row, escalation_row, event_row, obligation_row, report_row
-from bridge.storage.sets import insert, update
+from bridge.storage.sets import Writes
 from bridge.storage.tables import deliveries, escalations, history, obligations, outbox, reports
 from bridge.tracing import traceparent_of
 
@@ -27,21 +27,43 @@ def write(
     Raises:
         Conflict: (from the surrounding `database.write()`) a report or a log row is there already.
     """
-    insert(database, connection, reports, [report_row(report) for report in changes.new_reports])
-    insert(database, connection, obligations, [obligation_row(o) for o in changes.new_obligations])
-    update(database, connection, reports, _changed(changes.reports.values(), before or {}))
+    writes = Writes()
+    put_into(writes, changes, before=before)
+    writes.send(database, connection)
+
+
+def put_into(writes: Writes, changes: Changes, *, before: Mapping[str, Report] | None = None) -> None:
+    """Add all that `write` writes, for who writes something else with it."""
     last = {(obligation.report_id, obligation.kind): obligation for obligation in changes.obligations}
-    update(database, connection, obligations, [obligation_row(obligation) for obligation in last.values()])
-    insert(database, connection, history, [event_row(event) for event in changes.history])
-    insert(database, connection, escalations, [escalation_row(e) for e in changes.escalations])
-    deliver(database, connection, changes.deliveries)
+    # What a batch makes and changes again is made as it is in the end.
+    made = {report.report_id: changes.reports.get(report.report_id, report) for report in changes.new_reports}
+    started = {key: last.pop(key, o) for o in changes.new_obligations if (key := (o.report_id, o.kind))}
+    others = [report for report_id, report in changes.reports.items() if report_id not in made]
+    writes.insert(reports, [report_row(report) for report in made.values()])
+    writes.insert(obligations, [obligation_row(o) for o in started.values()])
+    writes.update(reports, _changed(others, before or {}))
+    writes.update(obligations, [obligation_row(obligation) for obligation in last.values()])
+    writes.insert(history, [event_row(event) for event in changes.history])
+    writes.insert(escalations, [escalation_row(e) for e in changes.escalations])
+    _put_deliveries_into(writes, changes.deliveries)
 
 
 def deliver(database: Database, connection: Connection, due: list[Delivery]) -> None:
     """Write deliveries and the messages that announce them; one that is known already is not written again."""
-    if not due:
-        return
-    insert(database, connection, deliveries, [delivery_row(delivery) for delivery in due], new_only=True)
+    writes = Writes()
+    _put_deliveries_into(writes, due)
+    writes.send(database, connection)
+
+
+def enqueue(database: Database, connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Put messages (type, data, available_at, traceparent if any) into the outbox; wakes the relay on commit."""
+    writes = Writes()
+    put_messages_into(writes, rows)
+    writes.send(database, connection)
+
+
+def _put_deliveries_into(writes: Writes, due: list[Delivery]) -> None:
+    writes.insert(deliveries, [delivery_row(delivery) for delivery in due], new_only=True)
     rows = [
         {
             "type": _MESSAGE_TYPES[delivery.purpose],
@@ -51,13 +73,14 @@ def deliver(database: Database, connection: Connection, due: list[Delivery]) -> 
         }
         for delivery in due
     ]
-    enqueue(database, connection, rows)
+    put_messages_into(writes, rows)
 
 
-def enqueue(database: Database, connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Put messages (type, data, available_at, traceparent if any) into the outbox; wakes the relay on commit."""
-    insert(database, connection, outbox, [{"traceparent": None, **row} for row in rows])
-    database.wake_relay(connection)
+def put_messages_into(writes: Writes, rows: list[dict[str, Any]]) -> None:
+    """Add messages; see enqueue."""
+    if rows:
+        writes.insert(outbox, [{"traceparent": None, **row} for row in rows])
+        writes.wake_relay()
 
 
 def _changed(changed: Collection[Report], before: Mapping[str, Report]) -> list[dict[str, Any]]:

@@ -26,7 +26,9 @@ SQLITE_BUSY_S = 15
 #: A connection that has lain in the pool for so many seconds is tried before it is used.
 IDLE_S = 2.0
 OUTBOX_CHANNEL = "bridge_outbox"
-#: In a connection's `info`: what the next transaction is to be, reading, lasting or light.
+#: What lets whoever waits for the outbox look once PostgreSQL has committed; see Database.wake_relay.
+WAKE_RELAY = f"SELECT pg_notify('{OUTBOX_CHANNEL}', '')"
+#: In a connection's `info`: what the next transaction is to be.
 _KIND = "bridge_kind"
 #: Whatever a statement raises inside a transaction, before one of the doors below gives it our name.
 StatementFailed = SQLAlchemyError
@@ -69,16 +71,19 @@ class Database:
             # Not by the event "begin": for a single listener to it every statement would look for more of them.
             self.engine.dialect.do_begin = _begin_sqlite  # type: ignore[method-assign, assignment]
         else:
-            event.listen(self.engine, "checkin", _note_idle)
+            event.listen(self.engine, "checkin", _given_back)
             event.listen(self.engine, "checkout", _ping_if_idle)
+            self.engine.dialect.do_begin = _begin_postgresql  # type: ignore[method-assign, assignment]
 
     @contextmanager
-    def write(self, *, lasting: bool = True) -> Iterator[Connection]:
+    def write(self, *, lasting: bool = True, is_one_statement: bool = False) -> Iterator[Connection]:
         """Open a transaction that writes; it commits at the end of the block or not at all.
 
         Args:
             lasting: False for what may be undone by a power cut because it is then done again: SQLite does not wait
                 for the disk. What commits later and lasts makes it last, too.
+            is_one_statement: PostgreSQL commits each statement by itself, which saves going there twice: for a single
+                one; use Writes.commit.
 
         Raises:
             DatabaseAway: nothing was written.
@@ -86,7 +91,7 @@ class Database:
         """
         try:
             with self.turn, self.engine.connect() as connection:
-                connection.info[_KIND] = "lasting" if lasting else "light"
+                connection.info[_KIND] = "single" if is_one_statement else "lasting" if lasting else "light"
                 with connection.begin():
                     yield connection
                 rings = connection.info.pop(OUTBOX_CHANNEL, False)
@@ -102,7 +107,7 @@ class Database:
         if self.is_sqlite:
             connection.info[OUTBOX_CHANNEL] = True
         else:
-            connection.exec_driver_sql(f"NOTIFY {OUTBOX_CHANNEL}")
+            connection.exec_driver_sql(WAKE_RELAY)
 
     @contextmanager
     def alone(self, connection: Connection) -> Iterator[None]:
@@ -118,15 +123,19 @@ class Database:
             raise Conflict(str(error.orig)) from error
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """Open a transaction that only reads: one consistent view.
+    def read(self, *, walks: bool = False) -> Iterator[Connection]:
+        """Open a connection that only reads. PostgreSQL shows each statement what is committed by then; SQLite shows
+        all of them the same.
+
+        Args:
+            walks: A result is fetched piece by piece (`yield_per`), for which PostgreSQL needs a transaction.
 
         Raises:
             DatabaseAway: cannot be reached.
         """
         try:
             with self.engine.connect() as connection:
-                connection.info[_KIND] = "reading"
+                connection.info[_KIND] = "walking" if walks else "reading"
                 with connection.begin():
                     yield connection
         except (OperationalError, InterfaceError) as error:
@@ -219,8 +228,10 @@ def _quote_no_row(context: sa.ExceptionContext) -> None:
         ours.args = (f"({type(driver).__name__}) {first}",)
 
 
-def _note_idle(_: Any, record: Any) -> None:
+def _given_back(connection: Any, record: Any) -> None:
     record.info["idle_since"] = time.monotonic()
+    if connection is not None and connection.autocommit and not connection.closed:
+        connection.autocommit = False
 
 
 def _ping_if_idle(connection: Any, record: Any, _: Any) -> None:
@@ -241,11 +252,18 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _begin_postgresql(pooled: Any) -> None:
+    # The driver says BEGIN with the first statement, and COMMIT; each is a way to the server and back.
+    if pooled.info.pop(_KIND, "lasting") in ("reading", "single"):
+        pooled.driver_connection.autocommit = True
+
+
 def _begin_sqlite(pooled: Any) -> None:
     kind = pooled.info.pop(_KIND, "lasting")
-    if kind != "reading":
-        synchronous = "FULL" if kind == "lasting" else "NORMAL"
+    reads = kind in ("reading", "walking")
+    if not reads:
+        synchronous = "NORMAL" if kind == "light" else "FULL"
         if pooled.info.get("synchronous", "FULL") != synchronous:
             pooled.driver_connection.execute(f"PRAGMA synchronous = {synchronous}")
             pooled.info["synchronous"] = synchronous
-    pooled.driver_connection.execute("BEGIN" if kind == "reading" else "BEGIN IMMEDIATE")
+    pooled.driver_connection.execute("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -8,12 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from bridge.reports.preferences import GATHERED, Held
-from bridge.storage.changes import enqueue
+from bridge.reports.people import Person
+from bridge.reports.preferences import GATHERED, Held, Pace
+from bridge.storage.changes import enqueue, put_messages_into
 from bridge.storage.database import Database
-from bridge.storage.sets import update
+from bridge.storage.rows import person_of
+from bridge.storage.sets import Writes
 from bridge.storage.statements import among, as_parameters, by_key
-from bridge.storage.tables import deliveries, delivery_attempts, people
+from bridge.storage.tables import CLOCK, deliveries, delivery_attempts, destinations, paces, people
 
 #: So many notices make one digest at most.
 _MOST_GATHERED = 500
@@ -30,7 +32,25 @@ _RECIPIENTS = (
     .outerjoin_from(deliveries, people, sa.and_(people.c.person_id == _ROW.recipient, _ROW.purpose == "notice"))
     .where(_THESE, _OPEN)
 )
-_LOCKED = sa.select(deliveries).where(_THESE).order_by(_ROW.delivery_id)
+#: What is asked beside rows that are locked: what time it is, and whether any destination has trouble.
+_BESIDES = (CLOCK.label("now"), sa.exists(sa.select(destinations.c.destination)).label("is_trouble"))
+_RECIPIENTS_LOCKED = (
+    sa.select(
+        *(_ROW.delivery_id, _ROW.recipient, _ROW.channel, _ROW.report_id, _ROW.held, _ROW.digest_id, _ROW.attempts),
+        people,
+    )
+    .join_from(deliveries, people, people.c.person_id == _ROW.recipient)
+    .where(_THESE, _OPEN)
+    .order_by(people.c.person_id)
+    .with_for_update(of=people, key_share=True)
+)
+_LOCKED = (
+    sa.select(deliveries, paces.c.since.label("pace_since"), paces.c.sent.label("pace_sent"), *_BESIDES)
+    .outerjoin_from(deliveries, paces, paces.c.person_id == _ROW.recipient)
+    .where(_THESE)
+    .order_by(_ROW.delivery_id)
+    .with_for_update(of=deliveries)
+)
 _GATHERED = (
     sa.select(_ROW.delivery_id)
     .where(_OPEN, among(_ROW.recipient, "recipients"), _ROW.held.in_(GATHERED))
@@ -41,7 +61,7 @@ _GATHERED = (
 _FELLOWS = sa.select(_ROW.delivery_id).where(_OPEN, among(_ROW.digest_id, "ids")).order_by(_ROW.delivery_id)
 _ASKED, _BESIDE = deliveries.alias("asked"), deliveries.alias("beside")
 _WITH_SIBLINGS = (
-    sa.select(deliveries)
+    sa.select(deliveries, *_BESIDES)
     .where(
         _ROW.delivery_id.in_(
             sa.union(
@@ -54,6 +74,7 @@ _WITH_SIBLINGS = (
         )
     )
     .order_by(_ROW.delivery_id)
+    .with_for_update(of=deliveries)
 )
 _OPEN_ONES = sa.select(_ROW.purpose, _ROW.delivery_id).where(_OPEN, _THESE)
 _NEXT_IN_TURN = (
@@ -87,6 +108,24 @@ class Result:
     fault: str | None = None
 
 
+@dataclass(frozen=True)
+class Locked:
+    """Deliveries, locked, in the order of their ids, and what was asked for beside them.
+
+    `paces` says how many notices their recipients got lately.
+    """
+
+    rows: list[dict[str, Any]]
+    now: datetime
+    is_trouble: bool
+    paces: dict[str, Pace]
+
+    def in_order_of(self, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the rows of those that exist, in the order asked for."""
+        by_id = {row["delivery_id"]: row for row in self.rows}
+        return [by_id[delivery_id] for delivery_id in delivery_ids if delivery_id in by_id]
+
+
 def recipients(connection: Connection, delivery_ids: Collection[str]) -> list[sa.Row[Any]]:
     """Return whom deliveries without an end are for, and what is known of their way.
 
@@ -96,11 +135,22 @@ def recipients(connection: Connection, delivery_ids: Collection[str]) -> list[sa
     return list(connection.execute(_RECIPIENTS, {"ids": delivery_ids}))
 
 
-def lock(database: Database, connection: Connection, delivery_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Lock deliveries in the order of their ids; returns the rows of those that exist, in the order asked for."""
-    found = connection.execute(database.for_update(_LOCKED), {"ids": delivery_ids}).mappings()
-    rows = {row["delivery_id"]: dict(row) for row in found}
-    return [rows[delivery_id] for delivery_id in delivery_ids if delivery_id in rows]
+def lock_recipients(
+    connection: Connection, delivery_ids: Collection[str]
+) -> tuple[list[sa.Row[Any]], dict[str, Person]]:
+    """Let nobody else decide at the same time what the recipients of these notices are told.
+
+    Returns the notices without an end, as `recipients` does, and those recipients who are active, by id.
+    """
+    found = list(connection.execute(_RECIPIENTS_LOCKED, {"ids": delivery_ids}))
+    told = {row.person_id: person_of(row._mapping) for row in found if row.active}
+    missing = set(delivery_ids) - {row.delivery_id for row in found}
+    return found + (recipients(connection, missing) if missing else []), told
+
+
+def lock(connection: Connection, delivery_ids: Collection[str]) -> Locked | None:
+    """Lock deliveries; None when none of them exists."""
+    return _locked(connection, _LOCKED, delivery_ids)
 
 
 def gathered(connection: Connection, person_ids: Collection[str], now: datetime) -> list[str]:
@@ -113,13 +163,23 @@ def fellows(connection: Connection, digest_ids: Collection[str]) -> list[str]:
     return list(connection.execute(_FELLOWS, {"ids": digest_ids}).scalars())
 
 
-def lock_with_siblings(
-    database: Database, connection: Connection, delivery_ids: Collection[str]
-) -> list[dict[str, Any]]:
+def lock_with_siblings(connection: Connection, delivery_ids: Collection[str]) -> Locked | None:
     """Lock callbacks, and with those that have no end every other one without an end to the same address about the
-    same report; in the order of their ids. Returns their rows."""
-    found = connection.execute(database.for_update(_WITH_SIBLINGS), {"ids": delivery_ids}).mappings()
-    return [dict(row) for row in found]
+    same report; None when none of them exists."""
+    return _locked(connection, _WITH_SIBLINGS, delivery_ids)
+
+
+def _locked(connection: Connection, statement: sa.Select[Any], delivery_ids: Collection[str]) -> Locked | None:
+    found = [dict(row) for row in connection.execute(statement, {"ids": delivery_ids}).mappings()]
+    if not found:
+        return None
+    now, is_trouble, paces = found[0]["now"], bool(found[0]["is_trouble"]), {}
+    for row in found:
+        del row["now"], row["is_trouble"]
+        since, sent = row.pop("pace_since", None), row.pop("pace_sent", None)
+        if since is not None:
+            paces[row["recipient"]] = Pace(since, sent)
+    return Locked(found, now, is_trouble, paces)
 
 
 def begin(
@@ -140,7 +200,6 @@ def begin(
         }
         for one in attempts
     ]
-    update(database, connection, deliveries, begun)
     rows = [
         {
             "delivery_id": one.delivery_id,
@@ -151,47 +210,64 @@ def begin(
         }
         for one in attempts
     ]
-    database.insert_new(connection, delivery_attempts, rows)
+    writes = Writes()
+    writes.update(deliveries, begun)
+    writes.insert(delivery_attempts, rows, new_only=True)
+    writes.send(database, connection)
 
 
-def finish(
-    connection: Connection,
-    delivery_id: str,
-    state: str,
-    *,
-    now: datetime,
-    result: Result = Result(),
-    fell_back_to: str | None = None,
-) -> None:
-    """Write the end of a delivery: delivered, given_up or suppressed."""
-    _update(
-        connection,
-        delivery_id,
-        state=state,
-        finished_at=now,
-        lease_until=None,
-        next_attempt_at=None,
-        held=None,
-        last_error=result.detail or None,
-        fault=result.fault,
-        fell_back_to=fell_back_to,
-    )
-    _attempted(connection, delivery_id, state, result)
+@dataclass(frozen=True)
+class End:
+    """The end of a delivery: delivered, given_up or suppressed."""
+
+    delivery_id: str
+    state: str
+    result: Result = Result()
+    fell_back_to: str | None = None
+
+
+def ends(these: Sequence[End], *, now: datetime) -> Writes:
+    """Return what writes the ends of deliveries, and of their attempts."""
+    rows = [
+        {
+            "delivery_id": end.delivery_id,
+            "state": end.state,
+            "finished_at": now,
+            "lease_until": None,
+            "next_attempt_at": None,
+            "held": None,
+            "last_error": end.result.detail or None,
+            "fault": end.result.fault,
+            "fell_back_to": end.fell_back_to,
+        }
+        for end in these
+    ]
+    writes = Writes()
+    writes.update(deliveries, rows)
+    writes.update(delivery_attempts, [_tried(e.delivery_id, e.state, e.result) for e in these if e.result.number])
+    return writes
+
+
+def finish(database: Database, connection: Connection, *these: End, now: datetime) -> None:
+    """Write the ends of deliveries."""
+    ends(these, now=now).send(database, connection)
 
 
 def retry(database: Database, connection: Connection, row: Mapping[str, Any], *, at: datetime, result: Result) -> None:
     """Write a failed attempt and the time of the next one; the message comes back through the outbox."""
-    _update(
-        connection,
-        row["delivery_id"],
-        state="failed",
-        lease_until=None,
-        next_attempt_at=at,
-        last_error=result.detail,
-        fault=result.fault,
-    )
-    _attempted(connection, row["delivery_id"], "failed", result)
-    announce(database, connection, [row], at=at)
+    failed = {
+        "delivery_id": row["delivery_id"],
+        "state": "failed",
+        "lease_until": None,
+        "next_attempt_at": at,
+        "last_error": result.detail,
+        "fault": result.fault,
+    }
+    writes = Writes()
+    writes.update(deliveries, [failed])
+    writes.update(delivery_attempts, [_tried(row["delivery_id"], "failed", result)])
+    put_messages_into(writes, [_message(row, at)])
+    writes.send(database, connection)
 
 
 def hold(
@@ -232,12 +308,12 @@ def announce(
     database: Database, connection: Connection, rows: Sequence[Mapping[str, Any] | sa.RowMapping], *, at: datetime
 ) -> None:
     """Let the message of deliveries come (again) at that time."""
-    messages = [
-        {"type": f"{row['purpose']}.due", "data": {"delivery_id": row["delivery_id"]}, "available_at": at}
-        for row in rows
-    ]
-    if messages:
-        enqueue(database, connection, messages)
+    if rows:
+        enqueue(database, connection, [_message(row, at) for row in rows])
+
+
+def _message(row: Mapping[str, Any] | sa.RowMapping, at: datetime) -> dict[str, Any]:
+    return {"type": f"{row['purpose']}.due", "data": {"delivery_id": row["delivery_id"]}, "available_at": at}
 
 
 def announce_open(database: Database, connection: Connection, delivery_ids: Collection[str], *, at: datetime) -> None:
@@ -303,16 +379,14 @@ def _update(connection: Connection, delivery_id: str, **values: Any) -> None:
     connection.execute(by_key(deliveries, tuple(row)), as_parameters(row))
 
 
-def _attempted(connection: Connection, delivery_id: str, outcome: str, result: Result) -> None:
-    if result.number:
-        row = {
-            "delivery_id": delivery_id,
-            "number": result.number,
-            "outcome": outcome,
-            "duration_ms": result.duration_ms,
-            "detail": result.detail or None,
-            "status": result.status,
-            "response": result.response or None,
-            "fault": result.fault,
-        }
-        connection.execute(by_key(delivery_attempts, tuple(row)), as_parameters(row))
+def _tried(delivery_id: str, outcome: str, result: Result) -> dict[str, Any]:
+    return {
+        "delivery_id": delivery_id,
+        "number": result.number,
+        "outcome": outcome,
+        "duration_ms": result.duration_ms,
+        "detail": result.detail or None,
+        "status": result.status,
+        "response": result.response or None,
+        "fault": result.fault,
+    }

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.reports.breakers import Breaker
-from bridge.reports.preferences import Pace
 from bridge.storage.database import Database
 from bridge.storage.statements import among, as_parameters, by_key, into
 from bridge.storage.tables import destinations, paces, people
@@ -24,7 +23,6 @@ _TURN = (
     .order_by(people.c.person_id)
     .with_for_update(key_share=True)
 )
-_PACES = sa.select(paces).where(among(paces.c.person_id, "ids"))
 
 
 def lock(database: Database, connection: Connection, names: Collection[str]) -> dict[str, Breaker]:
@@ -61,12 +59,6 @@ def lock_people(database: Database, connection: Connection, person_ids: Collecti
     """Let nobody else decide at the same time what these people are told."""
     if not database.is_sqlite:
         connection.execute(_TURN, {"ids": person_ids}).all()
-
-
-def paces_of(connection: Connection, person_ids: Collection[str]) -> dict[str, Pace]:
-    """Return how many notices these people got lately; the caller holds their locks."""
-    rows = connection.execute(_PACES, {"ids": person_ids})
-    return {row.person_id: Pace(row.since, row.sent) for row in rows}
 
 
 def save_pace(connection: Connection, person_id: str, since: datetime, sent: int) -> None:

@@ -16,6 +16,11 @@ _DUE = (
     .order_by(outbox.c.available_at, outbox.c.id)
     .limit(sa.bindparam("most"))
 )
+_TAKE = (
+    sa.delete(outbox)
+    .where(outbox.c.id.in_(_DUE.with_only_columns(outbox.c.id).with_for_update(skip_locked=True)))
+    .returning(outbox)
+)
 _FORGET = sa.delete(outbox).where(among(outbox.c.id, "ids"))
 _NEXT_AT = sa.select(sa.func.min(outbox.c.available_at)).where(outbox.c.available_at > sa.bindparam("now"))
 
@@ -25,6 +30,12 @@ def claim(database: Database, connection: Connection, now: datetime, most: int) 
     statement = database.for_update(_DUE, skip_locked=True)
     rows = connection.execute(statement, {"now": now, "most": most}).mappings()
     return [dict(row) for row in rows]
+
+
+def take(connection: Connection, now: datetime, most: int) -> list[dict[str, Any]]:
+    """Delete what `claim` returns, and return it: until this transaction ends it is there for nobody else."""
+    rows = [dict(row) for row in connection.execute(_TAKE, {"now": now, "most": most}).mappings()]
+    return sorted(rows, key=lambda row: (row["available_at"], row["id"]))
 
 
 def forget(connection: Connection, ids: list[int]) -> None:

@@ -46,9 +46,8 @@ def by_ids(connection: Connection, person_ids: Collection[str]) -> dict[str, Per
     return {row["person_id"]: person_of(row) for row in rows}
 
 
-def with_stand_ins(connection: Connection, person_ids: Collection[str]) -> dict[str, Person]:
+def with_stand_ins(connection: Connection, found: dict[str, Person]) -> dict[str, Person]:
     """Return these people by id, and whoever may have to stand in for one of them."""
-    found = by_ids(connection, person_ids)
     if any(person.stand_in and person.absent_from for person in found.values()):
         return {person.person_id: person for person in active(connection)}
     return found

@@ -25,6 +25,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from bridge.reports.calendars import NaiveDatetime
 from bridge.reports.clocks import ClockState, Kind
@@ -71,6 +73,26 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
+
+
+class _Clock(FunctionElement[datetime]):
+    type = Utc()
+    inherit_cache = True
+
+
+@compiles(_Clock, "postgresql")
+def _clock_of_postgresql(*_: object, **__: object) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(_Clock, "sqlite")
+def _clock_of_sqlite(*_: object, **__: object) -> str:
+    # Thousandths as millionths, as every instant is written here.
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
+
+
+#: The database's clock, to be asked for beside something else; see Database.now.
+CLOCK = _Clock()
 
 # JSONB on PostgreSQL; text with JSON functions on SQLite.
 Json = JSON().with_variant(JSONB(), "postgresql")

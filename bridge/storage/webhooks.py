@@ -1,18 +1,20 @@
 """Webhooks as they came, byte for byte, their ids remembered for good."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.storage.database import Database
+from bridge.storage.sets import Writes
 from bridge.storage.statements import among, into
-from bridge.storage.tables import webhooks
+from bridge.storage.tables import CLOCK, webhooks
 
 _EARLY_LOCK = 8311_02
-_TURN = sa.select(sa.func.pg_advisory_xact_lock_shared(_EARLY_LOCK))
-_TURN_ALONE = sa.select(sa.func.pg_advisory_xact_lock(_EARLY_LOCK))
+_TURN = sa.select(sa.func.pg_advisory_xact_lock_shared(_EARLY_LOCK), CLOCK)
+_TURN_ALONE = sa.select(sa.func.pg_advisory_xact_lock(_EARLY_LOCK), CLOCK)
 _KNOWN = sa.select(webhooks.c.source, webhooks.c.webhook_id, webhooks.c.sha256).where(
     among(sa.tuple_(webhooks.c.source, webhooks.c.webhook_id), "keys")
 )
@@ -21,13 +23,16 @@ _WAITING = sa.select(webhooks).where(_WAITS).order_by(webhooks.c.happened_at)
 _SETTLE = sa.update(webhooks).where(_WAITS).values(effect=sa.bindparam("became"))
 
 
-def take_turn(database: Database, connection: Connection, *, alone: bool) -> None:
+def take_turn(database: Database, connection: Connection, *, alone: bool) -> datetime:
     """Let no event that comes before its report miss it: two open transactions do not see each other's rows.
 
-    Batches share the turn, but one that holds such an event has it alone, until its transaction ends.
+    Batches share the turn, but one that holds such an event has it alone, until its transaction ends. Returns when
+    the turn came, by the database's clock.
     """
-    if not database.is_sqlite:
-        connection.execute(_TURN_ALONE if alone else _TURN)
+    if database.is_sqlite:
+        return database.now(connection)
+    at: datetime = connection.execute(_TURN_ALONE if alone else _TURN).one()[1]
+    return at
 
 
 def known(connection: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -47,6 +52,11 @@ def remember(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Keep webhooks; raises Conflict (from the transaction) when an id was taken meanwhile."""
     if rows:
         connection.execute(into(webhooks), list(rows))
+
+
+def put_into(writes: Writes, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep webhooks together with what they did; see remember."""
+    writes.insert(webhooks, rows)
 
 
 def settle_waiting(connection: Connection, report_ids: Collection[str], effect: str) -> None:

@@ -32,6 +32,7 @@ ENGINE: Mapping[str, Run] = {
         connection, _some_ids(connection)[0], "clock:acknowledge"
     ),
     "outbox claim": lambda database, connection, now: outbox.claim(database, connection, now, 100),
+    "outbox take": lambda _, connection, now: outbox.take(connection, now, 100),
     "outbox next_at": lambda _, connection, now: outbox.next_at(connection, now),
     "stranded deliveries": lambda database, connection, now: deliveries.announce_stranded(
         database, connection, now=now, older_s=300, most=100
@@ -39,8 +40,12 @@ ENGINE: Mapping[str, Run] = {
     "whom deliveries are for": lambda _, connection, __: deliveries.recipients(connection, [_A_DELIVERY]),
     "what leaves together": lambda _, connection, now: deliveries.gathered(connection, ["ani"], now),
     "fellows of a digest": lambda _, connection, __: deliveries.fellows(connection, [_A_DELIVERY]),
-    "callbacks about a batch": lambda database, connection, _: deliveries.lock_with_siblings(
-        database, connection, _some_deliveries(connection)
+    "whom a batch of notices is for": lambda _, connection, __: deliveries.lock_recipients(
+        connection, _some_deliveries(connection)
+    ),
+    "deliveries of a batch": lambda _, connection, __: deliveries.lock(connection, _some_deliveries(connection)),
+    "callbacks about a batch": lambda _, connection, __: deliveries.lock_with_siblings(
+        connection, _some_deliveries(connection)
     ),
     "next callback in turn": lambda database, connection, now: deliveries.next_in_turn(
         database, connection, {"report_id": _A_DELIVERY, "recipient": "qlue", "delivery_id": _A_DELIVERY}, now=now
@@ -77,7 +82,7 @@ def statements(database: Database, run: Run) -> list[tuple[str, Any]]:
         finally:
             event.remove(connection, "before_cursor_execute", note)
             connection.rollback()
-    return [one for one in said if one[0] not in _PREPARING and one[0].startswith("SELECT")]
+    return [one for one in said if one[0] not in _PREPARING and one[0].startswith(("SELECT", "DELETE"))]
 
 
 def explain(database: Database, statement: str, parameters: Any, options: str = "") -> str:

@@ -237,7 +237,7 @@ def test_death_between_any_two_statements_of_a_move_leaves_nothing_behind(office
 
     deaths = survives_every_crash(office.database, lambda: office.casework.acknowledge(ticket, ANI), nothing_changed)
     twin.casework.acknowledge(ticket, ANI)
-    assert deaths >= 8
+    assert deaths >= 6
     assert shape(office.snapshot()) == shape(twin.snapshot())
 
 

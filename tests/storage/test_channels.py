@@ -394,7 +394,7 @@ def test_death_between_any_two_statements_loses_nobody(
     work(office, opened())
     told = " ".join(text_of(one) for one in mail.messages)
     assert [row["ticket"] for row in office.rows("reports") if row["ticket"] not in told] == []
-    assert number > 8
+    assert number > 6
     for one in made:
         one.close()
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.storage.database import Conflict, Database, StatementFailed
-from bridge.storage.sets import insert, update
+from bridge.storage.sets import Writes, insert
 from bridge.storage.tables import engine, reports
 
 CANARY = "Kalimat kenari"
@@ -37,5 +37,7 @@ def test_no_conflict_quotes_the_row(database: Database) -> None:
 
 def test_no_failed_change_quotes_the_row(database: Database) -> None:
     with pytest.raises((StatementFailed, Conflict)) as caught, database.write() as connection:
-        update(database, connection, engine, [{"name": "clocks", "held_why": CANARY, "version": None}])
+        writes = Writes()
+        writes.update(engine, [{"name": "clocks", "held_why": CANARY, "version": None}])
+        writes.send(database, connection)
     assert CANARY not in "".join(traceback.format_exception(caught.value))

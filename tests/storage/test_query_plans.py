@@ -14,7 +14,7 @@ from tests.storage.office import Office
 
 COPIES = 10_000
 #: Read whole whenever they are asked, and small: one row, or one per person.
-SMALL = ("people", "engine", "workers", "destinations")
+SMALL = ("people", "paces", "engine", "workers", "destinations")
 #: What the pages ask of large tables without an index so far: docs/queries.md says what it costs.
 WHOLE = {"inbox list, one officer's", "inbox list, everybody's", "pulse"}
 

@@ -1,5 +1,6 @@
 """Many rows in one statement: they come back as they went in, and what a row may not break it does not break."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from bridge.reports.calendars import NaiveDatetime
 from bridge.reports.report import Changes
 from bridge.storage import sets
 from bridge.storage.changes import write
-from bridge.storage.database import Conflict, Database, StatementFailed
+from bridge.storage.database import Conflict, Connection, Database, StatementFailed, Wakeups
 from bridge.storage.tables import deliveries, escalations, history, obligations, outbox, reports
 from tests.storage.conftest import PostgresDatabases
 from tests.storage.office import Office, id_of
@@ -21,6 +22,12 @@ AWKWARD = 'Ditarik "paksa" \\ 日本 🏍 {x} %s :y di\njalan'
 
 def _rows(office: Office, table: sa.Table) -> list[dict[str, Any]]:
     return [{name: row[name] for name in row if name != "id"} for row in office.rows(table.name)]
+
+
+def _update(office: Office, connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    writes = sets.Writes()
+    writes.update(table, rows)
+    writes.send(office.database, connection)
 
 
 def _put_back(office: Office, table: sa.Table, rows: list[dict[str, Any]]) -> None:
@@ -71,7 +78,7 @@ def test_only_the_columns_that_are_given_change_in_the_rows_of_these_keys(office
     changed = {"Q-1": {"title": AWKWARD, "sequence": 7}, "Q-3": {"title": "Tiga", "sequence": 9}}
     rows = [{"report_id": id_of(external_id), **values} for external_id, values in changed.items()]
     with office.database.write() as connection:
-        sets.update(office.database, connection, reports, rows)
+        _update(office, connection, reports, rows)
     after = {row["report_id"]: row for row in office.rows("reports")}
     expected = {**before, **{row["report_id"]: {**before[row["report_id"]], **row} for row in rows}}
     assert after == expected
@@ -80,7 +87,8 @@ def test_only_the_columns_that_are_given_change_in_the_rows_of_these_keys(office
 def test_nothing_to_write_is_not_a_statement(database: Database) -> None:
     with database.write() as connection:
         sets.insert(database, connection, outbox, [])
-        sets.update(database, connection, reports, [])
+        sets.Writes().send(database, connection)
+    sets.Writes().commit(database)
 
 
 def test_instant_without_a_zone_is_refused_one_with_another_zone_is_kept(office: Office) -> None:
@@ -101,7 +109,7 @@ def test_value_the_column_does_not_take_is_refused_not_bent(
     office.receive("Q-1")
     row = {"report_id": id_of("Q-1"), column: value}
     with pytest.raises(StatementFailed), office.database.engine.begin() as connection:
-        sets.update(office.database, connection, reports, [row])
+        _update(office, connection, reports, [row])
     office.database.close()
 
 
@@ -133,6 +141,47 @@ def test_clock_changed_twice_in_one_batch_is_as_it_was_changed_last(office: Offi
     with office.database.write() as connection:
         write(office.database, connection, Changes(obligations=[replace(clock, step=3), replace(clock, step=2)]))
     assert office.rows("obligations", kind="acknowledge")[0]["step"] == 2
+
+
+def test_report_made_and_changed_in_one_batch_is_made_as_it_is_in_the_end(office: Office, twin: Office) -> None:
+    report = office.report(office.receive("Q-1"))
+    clocks = _clocks(office)
+    (other,) = [clock for clock in clocks if clock.kind == "acknowledge"]
+    made = Changes(
+        new_reports=[report],
+        reports={report.report_id: replace(report, title="Judul baru")},
+        new_obligations=clocks,
+        obligations=[replace(other, step=2)],
+    )
+    with twin.database.write() as connection:
+        write(twin.database, connection, made)
+    assert [row["title"] for row in twin.rows("reports")] == ["Judul baru"]
+    assert {o.kind: o.step for o in _clocks(twin)} == {o.kind: 2 if o is other else o.step for o in clocks}
+
+
+def test_several_tables_are_written_whole_or_not_at_all(office: Office) -> None:
+    ticket = office.receive("Q-1")
+    before = {name: office.rows(name) for name in ("reports", "outbox")}
+    writes = sets.Writes()
+    writes.update(reports, [{"report_id": id_of("Q-1"), "title": "Judul baru"}])
+    writes.insert(outbox, [{"type": "notice.due", "data": {}, "available_at": None}])
+    with pytest.raises(Conflict):  # no instant
+        writes.commit(office.database)
+    assert {name: office.rows(name) for name in before} == before, ticket
+
+
+def test_what_is_committed_by_itself_wakes_the_relay(office: Office) -> None:
+    wakeups = Wakeups(office.database)
+    wakeups.wait(0.01)
+    writes = sets.Writes()
+    writes.insert(outbox, [{"type": "notice.due", "data": {}, "available_at": office.now()}])
+    writes.wake_relay()
+    writes.commit(office.database)
+    began = time.monotonic()
+    wakeups.wait(10)
+    wakeups.close()
+    assert time.monotonic() - began < 5
+    assert [row["type"] for row in office.rows("outbox")] == ["notice.due"]
 
 
 def _clocks(office: Office) -> list[Any]:

@@ -24,7 +24,7 @@ from bridge.reports.telling import JITTER
 from bridge.signing import sending_key, signing_key, verify, verifying_key
 from bridge.storage import deliveries as stored
 from bridge.storage import outbox
-from bridge.storage.database import Connection, DatabaseAway
+from bridge.storage.database import DatabaseAway
 from bridge.storage.deliveries import Begun
 from consumers.attempts import Sending
 from consumers.notify_office import NotifyOffice
@@ -458,10 +458,10 @@ def test_outcome_that_cannot_be_written_stands_in_nobodys_way(
     messages = _due(office, "notice")
     write = notify._write
 
-    def refuse_the_first(connection: Connection, outcome: Any) -> None:
+    def refuse_the_first(outcome: Any) -> None:
         if outcome.sending.first.row["ticket"] == first:
             raise ZeroDivisionError
-        write(connection, outcome)
+        write(outcome)
 
     monkeypatch.setattr(notify, "_write", refuse_the_first)
     with pytest.raises(ZeroDivisionError):
