@@ -1,8 +1,9 @@
 """One slow address holds up nobody else: deliveries go through lanes, one for each destination, a few if it is slow.
 
-A lane is a thread with a step of its own, made when there is something for it. `handle` returns when all lanes have
-done their part, or after PATIENCE_S: what a slow lane has not done then is announced again by the database for later,
-and goes on in its lane meanwhile. So a message is never forgotten by a crash, and never waits behind a stranger.
+A lane is a thread with a step of its own, made when there is something for it; what it is given while it is at work it
+does together next. Its messages are acknowledged when it has done them, or after PATIENCE_S: what a slow lane has not
+done then is announced again by the database for later, and goes on in its lane meanwhile. So a message is never
+forgotten by a crash, and never waits behind a stranger.
 """
 
 import queue
@@ -12,6 +13,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -27,11 +29,15 @@ log = structlog.get_logger()
 #: Lanes side by side to a destination that is slow. To a quick one a single lane is faster: what leaves together
 #: shares its questions to the database.
 WIDTH = 4
-#: A destination that needs longer than this for a message is slow, in seconds, and is taken for it so long.
+#: A destination that needs longer than this for a message is slow, in seconds, and is taken for it so long. What counts
+#: is its own time, averaged: ours, when all have much to do, becomes more with more lanes.
 QUICK_S = 0.1
 SLOW_FOR_S = 60.0
+_NEWEST_COUNTS = 0.2
 #: Seconds the queue's messages wait for a slow lane.
 PATIENCE_S = 2.0
+#: So many messages a lane does together at most.
+MOST_TOGETHER = 80
 #: A lane with nothing to do for so many seconds ends, and closes its connections.
 IDLE_S = 60.0
 #: Told to stop, so many seconds are given to what is being sent at that moment.
@@ -44,6 +50,11 @@ Message = dict[str, Any]
 
 
 class _Step(Protocol):
+    #: Seconds the destination took for each message of the last `handle`, on average; and since when, by the monotonic
+    #: clock, it has been taking the one that is being sent.
+    sending_s: float
+    sending_since: float | None
+
     def handle(self, messages: Sequence[Message]) -> None:
         """Do the step's work for these messages."""
 
@@ -54,13 +65,17 @@ class _Step(Protocol):
         """Close what is kept open."""
 
 
+#: Messages, and what will say that they are done.
+_Work = tuple[Sequence[Message], Future[float]]
+
+
 class _Lane:
     """A thread that works off what it is given, in order."""
 
     def __init__(self, name: str, make: Callable[[], _Step]) -> None:
         self._make = make
         self._step: _Step | None = None
-        self._work: queue.Queue[tuple[Sequence[Message], Future[float]]] = queue.Queue()
+        self._work: queue.Queue[_Work] = queue.Queue()
         self.waiting = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._lock = threading.Lock()
@@ -69,7 +84,7 @@ class _Lane:
         self._thread.start()
 
     def put(self, messages: Sequence[Message]) -> Future[float] | None:
-        """Give it work; returns what will say how many seconds each message took, or None when it has ended."""
+        """Give it work; returns what will say how long its destination took (see _Step), or None when it has ended."""
         with self._lock:
             if self._ended:
                 return None
@@ -77,6 +92,11 @@ class _Lane:
             self.waiting += len(messages)
             self._work.put((messages, done))
         return done
+
+    def sending_s(self) -> float:
+        """Return how many seconds its destination has had for the message that is being sent."""
+        since = self._step.sending_since if self._step else None
+        return time.monotonic() - since if since is not None else 0.0
 
     def finish(self, limit_s: float) -> None:
         """Take nothing more, and wait for what is under way: a mail that is sent shall be noted, too."""
@@ -88,7 +108,7 @@ class _Lane:
     def _run(self) -> None:
         while True:
             try:
-                messages, done = self._work.get(timeout=IDLE_S)
+                given = [self._work.get(timeout=IDLE_S)]
             except queue.Empty:
                 # What was sent while the database was away is known here alone: forgotten, it would be sent again.
                 if self._step is not None and not self._step.settled():
@@ -100,14 +120,22 @@ class _Lane:
                 continue
             with self._busy:
                 if not self._ended:
-                    self._handle(messages, done)
+                    self._handle(given + self._more(MOST_TOGETHER - len(given[0][0])))
+
+    def _more(self, most: int) -> list[_Work]:
+        """Return what else waits."""
+        found = []
+        while most > 0 and not self._work.empty():
+            found.append(self._work.get())
+            most -= len(found[-1][0])
+        return found
 
     def _close(self) -> None:
         if self._step is not None:
             self._step.close()
 
-    def _handle(self, messages: Sequence[Message], done: "Future[float]") -> None:
-        began_at = time.monotonic()
+    def _handle(self, given: Sequence[_Work]) -> None:
+        messages = [message for share, _ in given for message in share]
         try:
             # Here, so that a step that cannot be made is an error somebody hears of.
             self._step = self._step or self._make()
@@ -115,23 +143,36 @@ class _Lane:
         except Exception as error:  # noqa: BLE001 - the last line of a thread: who waits gets it
             # Whoever still waits raises it; if nobody does, the messages come again by themselves.
             log.warning("lane_failed", lane=self._thread.name, error=f"{type(error).__name__}: {error}"[:300])
-            done.set_exception(error)
+            for _, done in given:
+                done.set_exception(error)
         else:
-            done.set_result((time.monotonic() - began_at) / len(messages))
+            for _, done in given:
+                done.set_result(self._step.sending_s)
         finally:
             with self._lock:
                 self.waiting -= len(messages)
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a lane was given, since when, and what will say how long its destination took (see _Step)."""
+
+    lane: _Lane
+    destination: str
+    messages: Sequence[Message]
+    done: Future[float]
+    since: float
+
+
 class Lanes:
-    """A step that shares its messages out to lanes; several workers may feed it.
+    """A step that shares its messages out to lanes.
 
     Args:
         make: Makes a lane's own step, with connections of its own.
         key_of: (recipient, channel, report_id) -> what must stay in one lane: the destination first.
     """
 
-    most = 80
+    most = MOST_TOGETHER
 
     def __init__(
         self,
@@ -142,31 +183,57 @@ class Lanes:
     ) -> None:
         self._database, self._name, self._make, self._key_of = database, name, make, key_of
         self._lanes: dict[tuple[str, int], _Lane] = {}
-        #: Until when a destination is taken for slow, by the monotonic clock.
+        #: How long a destination takes, and until when it is taken for slow, by the monotonic clock.
+        self._sending_s: dict[str, float] = defaultdict(float)
         self._slow_until: dict[str, float] = {}
         self._lock = threading.Lock()
 
+    def give(self, messages: Sequence[Message]) -> list[Given]:
+        """Give every message to its lane; returns what is to be waited for with `ends`. The others need nothing more.
+
+        Raises:
+            DatabaseAway: cannot be asked for whom they are.
+        """
+        given, no_room = [], list[Message]()
+        for (destination, number), share in self._shared_out(messages).items():
+            one = self._put(destination, number, share)
+            if one is None:
+                no_room += share
+            else:
+                given.append(one)
+        self._put_off(no_room, FULL_FOR_S)
+        return given
+
+    def ends(self, given: Given) -> bool:
+        """Tell whether the messages are done, or durably put off because that takes too long.
+
+        Raises:
+            Exception: what the lane's step raised: none of them may be acknowledged then.
+        """
+        if given.done.done():
+            self._took(given.destination, given.done.result())
+            return True
+        if time.monotonic() - given.since < PATIENCE_S:
+            return False
+        self._put_off(given.messages, LEASE_S)
+        if given.lane.sending_s() > QUICK_S:
+            self._slow_until[given.destination] = time.monotonic() + SLOW_FOR_S
+        return True
+
     def handle(self, messages: Sequence[Message]) -> None:
-        """Let every message's lane handle it; returns when all are done or durably put off.
+        """Give every message to its lane, and wait until all are done or put off.
 
         Raises:
             Exception: what a lane's step raised: none of the messages may be acknowledged then.
         """
-        futures, no_room = {}, []
-        for lane, share in self._shared_out(messages).items():
-            done = self._put(lane, share)
-            if done is None:
-                no_room += share
-            else:
-                futures[done] = lane, share
-        finished, late = wait(futures, timeout=PATIENCE_S)
-        self._put_off(no_room, FULL_FOR_S)
-        self._put_off([message for done in late for message in futures[done][1]], LEASE_S)
-        for done, ((destination, _), _) in futures.items():
-            if done in late or (not done.exception() and done.result() > QUICK_S):
-                self._slow_until[destination] = time.monotonic() + SLOW_FOR_S
-        for done in finished:
-            done.result()
+        given = self.give(messages)
+        wait([one.done for one in given], timeout=PATIENCE_S)
+        failed = [error for one in given if one.done.done() and (error := one.done.exception())]
+        for one in given:
+            if not (one.done.done() and one.done.exception()):
+                self.ends(one)
+        if failed:
+            raise failed[0]
 
     def finish(self, limit_s: float = GRACE_S) -> None:
         """Let every lane end what it has in hand; what it has not begun comes again by itself."""
@@ -187,19 +254,27 @@ class Lanes:
             shares[destination, number].append(ids[row.delivery_id])
         return shares
 
+    def _took(self, destination: str, sending_s: float) -> None:
+        with self._lock:
+            now_s = self._sending_s[destination] = (
+                _NEWEST_COUNTS * sending_s + (1 - _NEWEST_COUNTS) * self._sending_s[destination]
+            )
+            if now_s > QUICK_S:
+                self._slow_until[destination] = time.monotonic() + SLOW_FOR_S
+
     def _width(self, destination: str) -> int:
         return WIDTH if time.monotonic() < self._slow_until.get(destination, 0.0) else 1
 
-    def _put(self, lane: tuple[str, int], messages: Sequence[Message]) -> "Future[float] | None":
+    def _put(self, destination: str, number: int, messages: Sequence[Message]) -> Given | None:
         with self._lock:
-            there = self._lanes.get(lane)
-            if there is not None and there.waiting >= MOST_WAITING:
+            lane = self._lanes.get((destination, number))
+            if lane is not None and lane.waiting >= MOST_WAITING:
                 return None
-            done = there.put(messages) if there else None
-            if done is None:
-                self._lanes[lane] = there = _Lane(f"{self._name}-{lane[0]}-{lane[1]}", self._make)
-                done = there.put(messages)
-        return done
+            done = lane.put(messages) if lane else None
+            if lane is None or done is None:
+                lane = self._lanes[destination, number] = _Lane(f"{self._name}-{destination}-{number}", self._make)
+                done = lane.put(messages)
+        return Given(lane, destination, messages, done, time.monotonic()) if done else None
 
     def _put_off(self, messages: Sequence[Message], for_s: float) -> None:
         """Let the messages come again: by then the lane has done them, or is still at it, or has died with us."""

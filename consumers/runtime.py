@@ -56,6 +56,22 @@ class Step(Protocol):
         """Do the step's work for these messages, or for none of them."""
 
 
+class Share(Protocol):
+    """Messages that are being handled, apart from others."""
+
+    messages: Sequence[dict[str, Any]]
+
+
+class Sharing(Step, Protocol):
+    """A step whose messages are handled side by side, each share in its own time."""
+
+    def give(self, messages: Sequence[dict[str, Any]]) -> Sequence[Any]:
+        """Begin; returns the shares. What is in none of them needs nothing more."""
+
+    def ends(self, share: Any) -> bool:
+        """Tell whether a share is done; raises what went wrong."""
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """A message nobody could handle, as it lay in a dead-letter queue; `died` is why, if the broker says it."""
@@ -64,6 +80,10 @@ class DeadLetter:
     message_id: str
     body: bytes
     died: str = ""
+
+
+#: A message as the broker gave it, and as it was read.
+Taken = tuple[Any, dict[str, Any]]
 
 
 class QueueWorker:
@@ -94,7 +114,7 @@ class QueueWorker:
         with connect(self._broker_url) as connection:
             declare(connection)
             channel = connection.channel()
-            self._inbox.clear()
+            self._forget()
             consumer = Consumer(
                 channel,
                 [Queue(name, channel=channel, no_declare=True) for name in self._queues],
@@ -106,10 +126,14 @@ class QueueWorker:
                     self._gather(connection)
                     self._work(connection)
 
+    def _forget(self) -> None:
+        """Forget what was taken over another connection: it comes again."""
+        self._inbox.clear()
+
     def _gather(self, connection: Connection) -> None:
         """Wait for a message, then take what else is there already."""
         self._stop.wait(self._next_at - time.monotonic())
-        limit_s = 0.5
+        limit_s = self._rest_s()
         while len(self._inbox) < self._step.most:
             try:
                 connection.drain_events(timeout=limit_s)
@@ -124,7 +148,14 @@ class QueueWorker:
         batch, self._inbox[:] = self._inbox[: self._step.most], self._inbox[self._step.most :]
         readable = [(raw, message) for raw in batch if (message := self._read(raw)) is not None]
         if readable:
-            self._handle(readable, connection)
+            self._take_on(readable, connection)
+
+    def _rest_s(self) -> float:
+        """Return how long to wait for a message before looking at anything else."""
+        return 0.5
+
+    def _take_on(self, batch: list[Taken], connection: Connection) -> None:
+        self._handle(batch, connection)
 
     def _read(self, raw: Any) -> dict[str, Any] | None:
         try:
@@ -134,7 +165,7 @@ class QueueWorker:
             raw.reject(requeue=False)
             return None
 
-    def _handle(self, batch: list[tuple[Any, dict[str, Any]]], connection: Connection) -> None:
+    def _handle(self, batch: list[Taken], connection: Connection) -> None:
         try:
             self._until_done([message for _, message in batch], connection)
         except _Stopped:
@@ -172,6 +203,56 @@ class QueueWorker:
             raise _Stopped
         if connection.supports_heartbeats:
             connection.heartbeat_check()
+
+
+class SharingWorker(QueueWorker):
+    """Feeds a step that shares its messages out, and acknowledges each share when it is done."""
+
+    def __init__(
+        self, broker_url: str, queues: Sequence[str], step: Sharing, stop: threading.Event, *, every_s: float = 0.0
+    ) -> None:
+        super().__init__(broker_url, queues, step, stop, every_s=every_s)
+        self._sharing = step
+        self._given: list[tuple[Any, list[Taken]]] = []
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._given.clear()
+
+    def _rest_s(self) -> float:
+        return 0.02 if self._given else super()._rest_s()
+
+    def _work(self, connection: Connection) -> None:
+        given, self._given = self._given, []
+        for share, batch in given:
+            if not self._is_done(share, batch, connection):
+                self._given.append((share, batch))
+        super()._work(connection)
+
+    def _is_done(self, share: Any, batch: list[Taken], connection: Connection) -> bool:
+        try:
+            if not self._sharing.ends(share):
+                return False
+        except Exception as error:  # noqa: BLE001 - handled once more, and then it is said
+            log.warning("share_failed", step=type(self._step).__name__, error=str(error)[:300])
+            self._handle(batch, connection)
+        else:
+            for raw, _ in batch:
+                raw.ack()
+        return True
+
+    def _take_on(self, batch: list[Taken], connection: Connection) -> None:
+        left = {id(message): (raw, message) for raw, message in batch}
+        try:
+            shares = self._sharing.give([message for _, message in batch])
+        except Exception as error:  # noqa: BLE001 - handled once more, and then it is said
+            log.warning("cannot_share", step=type(self._step).__name__, error=str(error)[:300])
+            self._handle(batch, connection)
+            return
+        for share in shares:
+            self._given.append((share, [left.pop(id(message)) for message in share.messages]))
+        for raw, _ in left.values():
+            raw.ack()
 
 
 class DeadLetterWorker(QueueWorker):

@@ -16,15 +16,15 @@ from consumers.lanes import Lanes, by_person, by_report
 from consumers.notify_office import NotifyOffice
 from consumers.relay_outbox import RelayOutbox
 from consumers.report_back import ReportBack
-from consumers.runtime import DeadLetterWorker, LoopWorker, QueueWorker, Step, keep_trying
+from consumers.runtime import DeadLetterWorker, LoopWorker, QueueWorker, SharingWorker, Step, keep_trying
 from consumers.set_aside import SetAside
 from consumers.take_in import TakeIn
 from consumers.watch_clocks import WatchClocks
 
 #: Two reports taken in together cost a third less than one after the other: so long the second waits for the first.
 _EVERY_S = 0.04
-#: While one worker waits for its messages' lanes, the other fetches.
-_TELLERS = 2
+#: So long notices and callbacks wait for company, to be asked about together; then their lane gathers what comes.
+_TELL_EVERY_S = 0.02
 
 
 def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) -> dict[str, list[Callable[[], None]]]:
@@ -32,8 +32,7 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
     database, rules, settings = service.database, service.rules, service.settings
 
     def fed(name: str, step: Step, *, every_s: float = 0.0) -> Callable[[], None]:
-        queues = [route.queue for route in ROUTES if route.step == name]
-        return QueueWorker(settings.broker_url, queues, step, stop, every_s=every_s).run
+        return QueueWorker(settings.broker_url, _queues_of(name), step, stop, every_s=every_s).run
 
     def loop(name: str, turn: Callable[[], None]) -> Callable[[], None]:
         return LoopWorker(name, turn, stop).run
@@ -46,7 +45,8 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         return ReportBack(database, service.new_cities(), service.links, service.ways)
 
     def in_lanes(name: str, lanes: Lanes) -> list[Callable[[], None]]:
-        return [partial(_then_finish, fed(name, lanes, every_s=_TELLERS * _EVERY_S), lanes) for _ in range(_TELLERS)]
+        worker = SharingWorker(settings.broker_url, _queues_of(name), lanes, stop, every_s=_TELL_EVERY_S)
+        return [partial(_then_finish, worker.run, lanes)]
 
     def auditor() -> Audit:
         every_s = settings.audit_every_s
@@ -67,6 +67,10 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         "audit": lambda: [loop("audit", auditor().turn)],
     }
     return {name: make[name]() for name in names}
+
+
+def _queues_of(name: str) -> list[str]:
+    return [route.queue for route in ROUTES if route.step == name]
 
 
 def _then_finish(work: Callable[[], None], lanes: Lanes) -> None:

@@ -17,7 +17,7 @@ from bridge.broker.messages import Message
 from bridge.broker.publisher import NotDurable
 from bridge.broker.topology import DELIVERY_LIMIT
 from bridge.storage.database import Conflict, DatabaseAway
-from consumers.runtime import DeadLetter, DeadLetterWorker, LoopWorker, QueueWorker, TryLater
+from consumers.runtime import DeadLetter, DeadLetterWorker, LoopWorker, QueueWorker, SharingWorker, TryLater
 from tests.broker.queues import INTAKE, LIMIT_S, NOTICES, Broker, notice, webhook
 from tests.servers import RabbitMQ, eventually
 
@@ -307,3 +307,94 @@ def test_loop_ends_with_an_error_nobody_foresaw() -> None:
     """So that the process ends and is started anew, instead of living on without this step."""
     with pytest.raises(ZeroDivisionError):
         LoopWorker("loop", lambda: _raise(ZeroDivisionError()), threading.Event()).run()
+
+
+class Sharing(Step):
+    """A step whose messages are a share each; the shares in `held` do not end, those in `failing` fail."""
+
+    def __init__(self) -> None:
+        super().__init__(most=10)
+        self.held = set[int]()
+        self.failing = set[int]()
+        self.away = 0
+
+    def give(self, messages: Sequence[dict[str, Any]]) -> list["Part"]:
+        """Share them out, message by message; the number 99 needs nothing."""
+        if self.away:
+            self.away -= 1
+            raise DatabaseAway("gone")
+        return [part for message in messages if (part := Part([message])).number != 99]
+
+    def ends(self, share: "Part") -> bool:
+        """Tell whether it is done."""
+        if share.number in self.failing:
+            raise ValueError("poison")
+        if share.number in self.held:
+            return False
+        self.done.append(share.number)
+        return True
+
+
+@dataclass
+class Part:
+    """A share of one message."""
+
+    messages: list[dict[str, Any]]
+
+    @property
+    def number(self) -> int:
+        """Return the notice's number."""
+        return int(str(self.messages[0]["data"]["delivery_id"])[-12:])
+
+
+def test_share_that_takes_long_keeps_nothing_back_but_its_own_message(broker: Broker, workers: Workers) -> None:
+    broker.put(*(notice(number) for number in (1, 2, 3, 99)))
+    step = Sharing()
+    step.held = {2}
+    workers.start(step, SharingWorker)
+    eventually(lambda: sorted(step.done) == [1, 3], LIMIT_S)
+    broker.put(notice(4))
+    eventually(lambda: sorted(step.done) == [1, 3, 4], LIMIT_S)
+    workers.end()
+    broker.settles_at(notices=1, notices_dead=0)
+
+
+def test_share_that_was_not_done_when_the_worker_ended_comes_again(broker: Broker, workers: Workers) -> None:
+    broker.put(notice(1))
+    step = Sharing()
+    step.held = {1}
+    workers.start(step, SharingWorker)
+    time.sleep(0.3)
+    workers.end()
+    assert step.done == []
+    again = Workers(broker)
+    step.held.clear()
+    again.start(step, SharingWorker)
+    eventually(lambda: step.done == [1], LIMIT_S)
+    broker.settles_at(notices=0, notices_dead=0)
+    again.end()
+
+
+def test_share_that_fails_is_handled_alone_and_parked_if_it_fails_again(broker: Broker, workers: Workers) -> None:
+    broker.put(*(notice(number) for number in (1, 2, 3)))
+    step = Sharing()
+    step.failing = {2}
+    step.then = lambda numbers: _raise(ValueError("poison")) if 2 in numbers else None
+    workers.start(step, SharingWorker)
+    broker.settles_at(notices=0, notices_dead=1)
+    workers.end()
+    assert sorted(step.done) == [1, 3]
+    assert {number for call in step.calls for number in call} == {2}
+
+
+def test_messages_that_cannot_be_shared_out_are_handled_when_the_world_is_back(
+    broker: Broker, workers: Workers
+) -> None:
+    broker.put(notice(1))
+    step = Sharing()
+    step.away = 1
+    workers.start(step, SharingWorker)
+    eventually(lambda: step.done == [1], LIMIT_S)
+    assert step.calls == [[1]]
+    workers.end()
+    broker.settles_at(notices=0, notices_dead=0)

@@ -27,6 +27,8 @@ class Recorder:
         self.fails: type[Exception] | None = None
         self.made = self.closed = 0
         self.owes = False
+        self.sending_s = 0.0
+        self.sending_since: float | None = None
 
     def make(self) -> "Recorder":
         self.made += 1
@@ -36,7 +38,9 @@ class Recorder:
         for message in messages:
             delivery_id = str(message["data"]["delivery_id"])
             if delivery_id in self.slow:
+                self.sending_since = time.monotonic()
                 assert self.open.wait(30)
+                self.sending_since = None
             if self.fails:
                 raise self.fails
             self.handled.append((threading.current_thread().name, delivery_id))
@@ -117,7 +121,7 @@ def test_quick_destination_takes_one_lane_so_that_much_leaves_together(office: O
 def test_slow_destination_takes_a_few_lanes_and_one_report_stays_in_its_own(
     office: Office, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, known_by: str
 ) -> None:
-    monkeypatch.setattr("consumers.lanes.QUICK_S", -1.0 if known_by == "its times" else 60.0)
+    monkeypatch.setattr("consumers.lanes.QUICK_S", -1.0 if known_by == "its times" else 0.5)
     made = callbacks(office, one=40)
     lanes = Lanes(office.database, "t", recorder.make, by_report)
     if known_by == "waiting in vain":
