@@ -205,7 +205,9 @@ class Lanes:
         return given
 
     def ends(self, given: Given) -> bool:
-        """Tell whether the messages are done, or durably put off because that takes too long.
+        """Tell whether the messages are done, or durably put off because their destination is slow.
+
+        A lane that has much to do, but does it, is waited for: the queue keeps the rest.
 
         Raises:
             Exception: what the lane's step raised: none of them may be acknowledged then.
@@ -213,11 +215,10 @@ class Lanes:
         if given.done.done():
             self._took(given.destination, given.done.result())
             return True
-        if time.monotonic() - given.since < PATIENCE_S:
+        if time.monotonic() - given.since < PATIENCE_S or given.lane.sending_s() <= QUICK_S:
             return False
+        self._slow_until[given.destination] = time.monotonic() + SLOW_FOR_S
         self._put_off(given.messages, LEASE_S)
-        if given.lane.sending_s() > QUICK_S:
-            self._slow_until[given.destination] = time.monotonic() + SLOW_FOR_S
         return True
 
     def handle(self, messages: Sequence[Message]) -> None:
@@ -226,12 +227,11 @@ class Lanes:
         Raises:
             Exception: what a lane's step raised: none of the messages may be acknowledged then.
         """
-        given = self.give(messages)
-        wait([one.done for one in given], timeout=PATIENCE_S)
-        failed = [error for one in given if one.done.done() and (error := one.done.exception())]
-        for one in given:
-            if not (one.done.done() and one.done.exception()):
-                self.ends(one)
+        left, failed = self.give(messages), list[BaseException]()
+        while left:
+            wait([one.done for one in left], timeout=PATIENCE_S)
+            failed += [error for one in left if one.done.done() and (error := one.done.exception())]
+            left = [one for one in left if not (one.done.done() and one.done.exception()) and not self.ends(one)]
         if failed:
             raise failed[0]
 

@@ -24,7 +24,7 @@ from consumers.watch_clocks import WatchClocks
 #: Two reports taken in together cost a third less than one after the other: so long the second waits for the first.
 _EVERY_S = 0.04
 #: So long notices and callbacks wait for company, to be asked about together; then their lane gathers what comes.
-_TELL_EVERY_S = 0.02
+_TELL_EVERY_S = 0.03
 
 
 def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) -> dict[str, list[Callable[[], None]]]:
