@@ -42,8 +42,9 @@ MOST_TOGETHER = 80
 IDLE_S = 60.0
 #: Told to stop, so many seconds are given to what is being sent at that moment.
 GRACE_S = 10.0
-#: A lane that has so many messages before it gets no more; they come again by themselves, after so many seconds.
-MOST_WAITING = 100
+#: A lane that has so many messages before it gets no more; they come again by themselves, after so many seconds. More
+#: than the queue hands out at once (2 x MOST_TOGETHER): only what was put off leaves room for so many.
+MOST_WAITING = 3 * MOST_TOGETHER
 FULL_FOR_S = 10.0
 
 Message = dict[str, Any]
