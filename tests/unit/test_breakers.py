@@ -64,6 +64,13 @@ def test_a_try_that_died_is_made_by_somebody_else() -> None:
     assert admission(probing(tripped(), now), now + s(PROBE_S)) == (Admission.PROBE, None)
 
 
+def test_a_try_that_failed_keeps_nobody_from_the_next_one() -> None:
+    now = MONDAY + s(OPEN_S[0])
+    again = failed(probing(tripped(), now), now=now + s(1), error="again")
+    assert again == Breaker("qlue", TRIP_AFTER + 1, 2, now + s(1 + OPEN_S[1]), None, MONDAY, "again")
+    assert admission(again, now + s(1 + OPEN_S[1])) == (Admission.PROBE, None)
+
+
 def test_each_failed_try_opens_it_for_longer_up_to_the_longest() -> None:
     breaker, now, waits = tripped(), MONDAY, []
     for _ in range(len(OPEN_S) + 3):

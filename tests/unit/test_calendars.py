@@ -3,8 +3,10 @@
 import time
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -252,6 +254,39 @@ def test_naive_instants_are_refused_wherever_one_comes_in() -> None:
     for ask in asked:
         with pytest.raises(NaiveDatetime, match="^2026-11-23 10:00:00 has no time zone$"):
             ask()
+
+
+def test_what_was_asked_before_does_not_shorten_a_later_answer() -> None:
+    calendar = a_calendar(week=(ALL_DAY,) * 7)
+    elapsed = [calendar.elapsed(MONDAY, MONDAY + timedelta(days=days)) for days in range(300)]
+    assert elapsed == [86_400.0 * days for days in range(300)]
+
+
+PARTINGS = [
+    ({}, None, "the same"),
+    ({"days_off": {date(2026, 12, 24): "other words"}}, None, "the same days off for another reason"),
+    ({"days_off": {}}, "2026-12-23T17:00Z", "from the midnight, in Jakarta, of the day off only one of them has"),
+    (
+        {"days_off": {date(2026, 12, 24): "decree", date(2027, 1, 1): "new", date(2026, 12, 31): "new"}},
+        "2026-12-30T17:00Z",
+        "from the first of several",
+    ),
+    ({"zone": "Asia/Makassar"}, "0001-01-01T00:00Z", "another zone: always"),
+    ({"week": (ALL_DAY,) * 7}, "0001-01-01T00:00Z", "other hours: always"),
+    (
+        {"periods": (Period(date(2027, 2, 8), date(2027, 3, 9), (ALL_DAY,) * 7),)},
+        "0001-01-01T00:00Z",
+        "another period: always",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "parting", "remark"), PARTINGS, ids=[row[2] for row in PARTINGS])
+def test_two_calendars_say_from_when_they_may_differ(changed: dict[str, Any], parting: str | None, remark: str) -> None:
+    one = a_calendar({date(2026, 12, 24): "decree"})
+    other = replace(one, **changed)
+    expected = datetime.fromisoformat(parting) if parting else None
+    assert one.same_until(other) == other.same_until(one) == expected, remark
 
 
 def test_days_off_on_the_way_are_told_with_their_reasons() -> None:

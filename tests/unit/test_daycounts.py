@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.reports.calendars import WorkingCalendar
-from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount, due_on
+from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount, counting_from, due_on
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
 MONDAY_TO_FRIDAY = ((((480, 720), (780, 960)),) * 5) + ((), ())
@@ -52,6 +52,26 @@ def test_working_days_are_counted_as_the_rule_says(
     found = due_on(CALENDAR, at(received), days, count)
     assert found == at(due), remark
     assert found.tzinfo is UTC
+
+
+def test_hour_it_was_received_is_kept_to_the_last_fraction_of_a_second() -> None:
+    fraction = timedelta(seconds=45, microseconds=678_901)
+    assert due_on(CALENDAR, at("14 09:30") + fraction, 1, SAME_TIME) == at("15 09:30") + fraction
+
+
+@pytest.mark.parametrize(
+    ("received", "count", "counts_from"),
+    [
+        ("14 09:00", FROM_NEXT_DAY, "15 00:00"),
+        ("14 09:00", SAME_DAY, "14 09:00"),
+        ("19 09:00", SAME_DAY, "20 00:00"),
+        ("14 12:00", NOON, "16 00:00"),
+    ],
+)
+def test_working_days_count_from_the_receipt_or_from_a_midnight(
+    received: str, count: DayCount, counts_from: str
+) -> None:
+    assert counting_from(CALENDAR, at(received), count) == at(counts_from)
 
 
 def at(text: str) -> datetime:

@@ -1,6 +1,6 @@
 """Working time on whose desk: nights, holidays and waiting for the citizen are nobody's."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -20,8 +20,12 @@ def calendar_of(office: str) -> WorkingCalendar:
     return NEVER if office == "elsewhere" else a_calendar(HOLIDAY)
 
 
+def at(hours: float) -> datetime:
+    return MONDAY + timedelta(hours=hours)
+
+
 def event(name: str, hours: float, actor: str = "person:ani", **data: Any) -> Event:
-    return Event(REPORT_ID, 1, name, actor, MONDAY + timedelta(hours=hours), data)
+    return Event(REPORT_ID, 1, name, actor, at(hours), data)
 
 
 def lived(*events: Event, until: float) -> list[Stay]:
@@ -41,6 +45,31 @@ def test_time_passes_on_the_desk_it_lies_on_but_not_at_night_nor_on_a_holiday() 
     found = lived(event("reassigned", 3, of="ani", to="budi"), until=49)
     assert hours_of(found) == {"ani": 3, "budi": 6}
     assert [(stay.person, stay.working_s) for stay in found] == [("ani", 3 * 3600), ("budi", 6 * 3600)]
+
+
+def test_whole_life_of_a_report_is_told_stay_by_stay() -> None:
+    """What changes neither desk nor office nor whose turn it is begins no new stay."""
+    found = stays(
+        [
+            event("received", 0),
+            event("routed", 1, office="branch", to="ani"),
+            event("amended", 2, fields=["title"]),
+            event("register", 3),
+            event("ask_completion", 4),
+            event("amended", 5, fields=["title"]),
+            event("resume", 6),
+            event("close", 7),
+        ],
+        calendar_of,
+        OFFICE,
+        now=at(9),
+    )
+    assert found == [
+        Stay(at(0), at(1), None, OFFICE, citizen=False, working_s=3600.0),
+        Stay(at(1), at(4), "ani", "branch", citizen=False, working_s=3 * 3600.0),
+        Stay(at(4), at(6), "ani", "branch", citizen=True, working_s=2 * 3600.0),
+        Stay(at(6), at(7), "ani", "branch", citizen=False, working_s=3600.0),
+    ]
 
 
 def test_waiting_for_the_citizen_lies_on_no_desk() -> None:

@@ -9,7 +9,7 @@ import pytest
 from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Policy, plan
 from bridge.reports.escalation import Desk, NothingToHurry, fire, hurry
 from bridge.reports.people import Person
-from bridge.reports.report import Changes, Delivery, Escalation, Purpose, Report
+from bridge.reports.report import Changes, Delivery, Escalation, Event, Purpose, Report
 from bridge.reports.rulebook import Rulebook, UnknownVersion
 from bridge.reports.states import Outcome, Status
 from tests.unit.given import (
@@ -405,20 +405,37 @@ def test_hurried_report_reaches_the_next_rung_now_and_the_later_ones_keep_their_
     assert {(line.due_at, line.fired_at, line.lateness_s) for line in changes.escalations} == {(now, now, 0.0)}
     assert [notice.recipient for notice in notices(changes)] == ["budi"]
     assert clock_of(changes).next_due == MONDAY + timedelta(hours=5)
+    data = {"kind": Kind.ACKNOWLEDGE, "level": 1, "reason": "mendesak"}
     assert [line.event for line in changes.history] == ["reassigned", "hurried"]
-    assert changes.history[1].data == {"kind": Kind.ACKNOWLEDGE, "level": 1, "reason": "mendesak"}
+    assert changes.history[1] == Event(REPORT_ID, 1, "hurried", "person:sekar", now, data)
     assert changes.reports[REPORT_ID].sequence == 2
 
 
 @pytest.mark.parametrize(
     ("clock", "policy", "why"),
     [
-        (replace(a_clock(LADDER), state=ClockState.PAUSED, next_due=None), LADDER, "paused"),
-        (replace(a_clock(LADDER), state=ClockState.MET, next_due=None), LADDER, "met"),
-        (replace(a_clock(LADDER), step=7, level=6, next_due=None), LADDER, "everybody"),
-        (replace(a_clock(COMPLETION), step=1), COMPLETION, "closes"),
+        (
+            replace(a_clock(LADDER), state=ClockState.PAUSED, next_due=None),
+            LADDER,
+            "the clock acknowledge is paused; only a running one can be hurried",
+        ),
+        (
+            replace(a_clock(LADDER), state=ClockState.MET, next_due=None),
+            LADDER,
+            "the clock acknowledge is met; only a running one can be hurried",
+        ),
+        (
+            replace(a_clock(LADDER), step=7, level=6, next_due=None),
+            LADDER,
+            "everybody on its ladder has been told already",
+        ),
+        (
+            replace(a_clock(COMPLETION), step=1),
+            COMPLETION,
+            "the next step closes the report; that can't be hurried, but a person may close it",
+        ),
     ],
 )
 def test_what_cannot_be_hurried_is_refused_with_the_reason(clock: Obligation, policy: Policy, why: str) -> None:
-    with pytest.raises(NothingToHurry, match=why):
+    with pytest.raises(NothingToHurry, match=f"^{why}$"):
         hurried(clock, policy)

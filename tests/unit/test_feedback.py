@@ -140,6 +140,17 @@ def test_callback_is_written_down_whole() -> None:
     ]
 
 
+def test_every_destination_of_the_source_is_told_the_same_under_its_own_key_and_no_other_is() -> None:
+    changes, told_back = Changes(), frozenset({"qlue/kelurahan", "qlue", "qlue/dinas", "jaki", "jaki/qlue", "qluelain"})
+    report = told_city(changes, a_report(sequence=6), CLOCKS, told_back=told_back, now=MONDAY)
+    assert [(d.recipient, d.dedupe_key) for d in changes.deliveries] == [
+        ("qlue", f"callback/{report.report_id}/7"),
+        ("qlue/dinas", f"callback/{report.report_id}/7/dinas"),
+        ("qlue/kelurahan", f"callback/{report.report_id}/7/kelurahan"),
+    ]
+    assert [d.payload for d in changes.deliveries] == [status_data(report, CLOCKS, now=MONDAY)] * 3
+
+
 def test_citizen_of_whom_nothing_certain_is_missing_is_asked_all_the_same() -> None:
     report = a_report(status=Status.NEEDS_COMPLETION, missing=())
     assert next_step(report, "en") == "Please complete what is asked before the deadline: -."

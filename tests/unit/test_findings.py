@@ -32,9 +32,17 @@ def test_everything_that_can_be_found_has_words_a_unit_and_something_to_do(what:
 def test_finding_survives_the_way_into_the_row_and_back() -> None:
     found = [Finding(what, 12.5, NOON) for what in What]
     kept = json.loads(json.dumps([finding.as_json() for finding in found]))
-    assert set(kept[0]) == {"what", "value", "since", "do"}
     assert read_findings(kept) == found
     assert read_findings([{"what": "of a newer version", "value": 1, "since": NOON.isoformat()}]) == []
+
+
+def test_finding_is_written_down_whole_its_value_with_one_decimal() -> None:
+    assert Finding(What.OUTBOX_LATE, 12.345, NOON).as_json() == {
+        "what": "outbox_late",
+        "value": 12.3,
+        "since": "2026-11-24T05:00:00+00:00",
+        "do": "messages do not leave; is the queue there? start: bridge work relay_outbox",
+    }
 
 
 def test_engine_at_work_and_audited_gives_no_alarm() -> None:
@@ -42,7 +50,10 @@ def test_engine_at_work_and_audited_gives_no_alarm() -> None:
 
 
 def test_silence_of_watcher_and_auditor_is_seen_by_whoever_looks() -> None:
-    assert whats(alarms(Engine(2), NOON, audit_every_s=30)) == [What.WATCHER_SILENT, What.AUDITOR_SILENT]
+    assert alarms(Engine(2), NOON, audit_every_s=30) == [
+        Finding(What.WATCHER_SILENT, 0.0, NOON),
+        Finding(What.AUDITOR_SILENT, 0.0, NOON),
+    ]
     silent = alarms(Engine(2, ticked_at=ago(31), audited_at=ago(121)), NOON, audit_every_s=30)
     assert [(f.what, f.value, f.since) for f in silent] == [
         (What.WATCHER_SILENT, 31, ago(31)),
@@ -61,6 +72,12 @@ def test_hold_is_an_alarm_at_once_and_none_any_more_as_soon_as_it_is_over() -> N
     stale = tuple(f.as_json() for f in living(held, NOON))
     released = Engine(2, ticked_at=NOON, audited_at=NOON, findings=stale)
     assert alarms(released, NOON, audit_every_s=30) == []
+
+
+@pytest.mark.parametrize(("until", "found"), [(ago(-1), [Finding(What.ENGINE_HELD, 60.0, ago(60))]), (NOON, [])])
+def test_hold_that_ends_by_itself_is_an_alarm_until_then(until: datetime, found: list[Finding]) -> None:
+    held = Engine(2, ago(60), until, "share: too many at once", ticked_at=NOON)
+    assert living(held, NOON) == found
 
 
 def test_findings_of_the_last_audit_are_shown() -> None:

@@ -1,7 +1,9 @@
 """When a person wants to be told, and who is told in their place."""
 
+import time as clock
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -42,6 +44,7 @@ def wib(text: str) -> datetime:
         ("20:00-06:00", "5:59", "6:00"),
         ("20:00-06:00", "6:00", None),
         ("20:00-06:00", "19:59", None),
+        ("12:00-13:00", "12:00", "13:00"),
         ("12:00-13:00", "12:30", "13:00"),
         ("12:00-13:00", "13:00", None),
         ("", "3:00", None),
@@ -65,11 +68,37 @@ def test_who_wants_a_digest_gets_it_at_the_next_of_its_times(now: str, until: st
     assert held_until(person, "warning", wib(now), JAKARTA) == (wib(until), Held.DIGEST)
 
 
-@pytest.mark.parametrize(
-    "text", ["20:00", "20-6", "24:00-06:00", "20:00-20:00", "20:00-6:00", "-", "20:00-06:00-07:00"]
-)
-def test_quiet_hours_that_cannot_be_read_are_refused_with_the_right_form(text: str) -> None:
-    with pytest.raises(BadTimes, match="write it like"):
+@pytest.mark.parametrize("server_zone", ["UTC", "Asia/Jakarta", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_when_a_digest_comes_does_not_depend_on_the_zone_of_the_server(
+    server_zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", server_zone)
+    clock.tzset()
+    try:
+        # At 0.10 it is still Sunday in Pago Pago, at 18.10 already Tuesday on Kiritimati.
+        for now, until in (("0:10", "7:30"), ("18:10", "18:30")):
+            held = held_until(replace(ANI, digest="07:30 18:30"), "warning", wib(now), JAKARTA)
+            assert held == (wib(until), Held.DIGEST)
+            assert held[0].tzinfo is UTC
+    finally:
+        monkeypatch.undo()
+        clock.tzset()
+
+
+UNREADABLE = [
+    ("20:00", "20:00"),
+    ("20-6", "20"),
+    ("24:00-06:00", "24:00"),
+    ("20:00-20:00", "20:00-20:00"),
+    ("20:00-6:00", "6:00"),
+    ("-", "-"),
+    ("20:00-06:00-07:00", "06:00-07:00"),
+]
+
+
+@pytest.mark.parametrize(("text", "fault"), UNREADABLE)
+def test_quiet_hours_that_cannot_be_read_are_refused_with_the_fault_and_the_right_form(text: str, fault: str) -> None:
+    with pytest.raises(BadTimes, match=f"^'{fault}' is no .*; write it like"):
         quiet_hours(text)
 
 
@@ -101,6 +130,11 @@ def test_so_many_notices_leave_alone_and_the_next_ones_gather() -> None:
     assert paced(pace, flood, now + timedelta(seconds=10)) == (None, began + timedelta(seconds=60))
     assert paced(pace, flood, began + timedelta(seconds=60)) == (None, began + timedelta(seconds=120))
     assert paced(pace, flood, began + timedelta(seconds=600)) == (Pace(began + timedelta(seconds=600), 1), None)
+
+
+def test_notices_of_the_same_instant_count_together() -> None:
+    now = wib("9:00")
+    assert paced(Pace(now, 2), Flood(3), now) == (Pace(now, 3), None)
 
 
 def test_nobody_gathers_where_that_is_switched_off() -> None:
@@ -135,6 +169,15 @@ def test_while_somebody_is_absent_whoever_stands_in_is_told_and_never_nobody(
     assert standing_in(ani, people, wib("9:00")).person_id == told
 
 
+@pytest.mark.parametrize(("third_is_absent", "told"), [(False, "dewi"), (True, "ani")])
+def test_three_who_stand_in_for_one_another_are_asked_and_no_fourth(third_is_absent: bool, told: str) -> None:
+    names = ["ani", "budi", "citra", "dewi", "eko"]
+    chain = [replace(ANI, person_id=name, stand_in=after) for name, after in pairwise([*names, "nobody"])]
+    away = 4 if third_is_absent else 3
+    people = {one.person_id: absent(one, one.stand_in) if place < away else one for place, one in enumerate(chain)}
+    assert standing_in(people["ani"], people, wib("9:00")).person_id == told
+
+
 def test_channels_are_tried_in_the_persons_order_and_those_that_do_not_reach_are_left_out() -> None:
     person = replace(ANI, channels=("telegram:81", "fax:1", "email", "office"))
     assert WAYS.of(person) == ["telegram", "email", "office"]
@@ -142,13 +185,20 @@ def test_channels_are_tried_in_the_persons_order_and_those_that_do_not_reach_are
     assert [WAYS.after(person, name) for name in WAYS.of(person)] == ["email", "office", None]
     assert address_on(person, "telegram") == "81"
     assert address_on(person, "email") == "ani@bpsk.example"
-    assert address_on(person, "office") == ""
+    assert address_on(person, "office") == address_on(person, "matrix") == ""
 
 
 def test_who_has_no_channel_finds_everything_on_the_desk() -> None:
     person = replace(ANI, email="")
-    assert (WAYS.of(person), WAYS.after(person, "desk")) == (["desk"], None)
+    assert WAYS.of(person) == ["desk"]
+    assert [WAYS.after(person, name) for name in ("desk", "fax")] == [None, None]
 
 
 def test_what_went_by_a_channel_that_is_gone_goes_on_by_the_first() -> None:
     assert WAYS.after(ANI, "fax") == "email"
+
+
+def test_channel_that_is_configured_no_longer_has_the_patience_of_everybody() -> None:
+    patient = Channel("office", (1.0, 2.0), 7200.0)
+    ways = Ways({"email": Channel("email"), "office": patient})
+    assert (ways.channel("office"), ways.channel("fax")) == (patient, Channel("fax"))

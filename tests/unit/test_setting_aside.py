@@ -26,7 +26,7 @@ def test_what_was_decided_is_not_decided_again(state: State, did: Did) -> None:
 @pytest.mark.parametrize("reason", ["", "  \n"])
 @pytest.mark.parametrize("did", Did)
 def test_nothing_is_decided_without_a_reason(did: Did, reason: str) -> None:
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonMissing, match=r"^a reason is needed; it is kept with the decision$"):
         decide(1, State.WAITING, did, reason)
 
 
