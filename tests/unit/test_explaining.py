@@ -25,7 +25,7 @@ from bridge.reports.clocks import (
 )
 from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount
 from bridge.reports.escalation import Desk, fire
-from bridge.reports.explaining import Line, What, account, foreseen, reckoning
+from bridge.reports.explaining import Line, What, account, accounts, foreseen, reckoning
 from bridge.reports.report import Escalation, Report
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import Move
@@ -34,11 +34,13 @@ from tests.unit.given import (
     ANI,
     BUDI,
     CITRA,
+    DECISION,
     EVERYBODY,
     KETUA,
     MONDAY,
     REPORT_ID,
     SEKAR,
+    TRIAGE,
     a_calendar,
     a_case,
     a_clock,
@@ -163,6 +165,7 @@ def told(clock: Obligation, policy: Policy, calendar: WorkingCalendar) -> list[t
 
 
 FRIDAY_15 = datetime(2026, 11, 27, 8, tzinfo=UTC)
+OPEN = ((540, 1020),)
 CHRISTMAS = {
     date(2026, 11, 30): "Cuti bersama (SKB 1/2026)",
     date(2026, 12, 1): "Natal",
@@ -173,7 +176,7 @@ CHRISTMAS = {
 def test_working_hours_are_told_day_by_day_with_what_was_skipped_and_why() -> None:
     calendar = a_calendar(
         CHRISTMAS,
-        periods=(Period(date(2026, 12, 3), date(2026, 12, 4), ((), (), (), ((600, 720),), (), (), ()), "Ramadan"),),
+        periods=(Period(date(2026, 12, 2), date(2026, 12, 3), ((), (), OPEN, ((600, 720),), (), (), ()), "Ramadan"),),
     )
     policy = a_policy(Kind.ACKNOWLEDGE, "11 working hours")
     clock = start_clock(REPORT_ID, policy, calendar, cycle=1, now=FRIDAY_15)
@@ -195,7 +198,23 @@ def test_working_hours_are_told_day_by_day_with_what_was_skipped_and_why() -> No
         (CHRISTMAS[date(2026, 11, 30)], 30),
         ("Natal", 1),
     ]
-    assert [line.facts["period"] for line in lines_of(lines, What.WORKED)] == ["", "", "Ramadan"]
+    assert [line.facts["period"] for line in lines_of(lines, What.WORKED)] == ["", "Ramadan", "Ramadan"]
+
+
+def test_promise_says_how_long_from_where_whether_compared_and_in_which_versions() -> None:
+    policy = replace(ACKNOWLEDGE, source="SK 350/2001", verified=True)
+    promise = reckoning(a_clock(policy), policy, a_calendar())[1]
+    assert promise == Line(
+        MONDAY,
+        What.PROMISE,
+        facts={
+            "span": policy.span,
+            "source": "SK 350/2001",
+            "verified": True,
+            "policy": "acknowledge@1",
+            "calendar": "office@1",
+        },
+    )
 
 
 def test_holiday_on_a_day_that_is_free_anyway_says_so() -> None:
@@ -236,10 +255,35 @@ def test_day_of_receipt_is_told_as_the_policy_counts_it(
     lines = reckoning(start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=start), policy, a_calendar())
     shown = [x.facts for x in lines_of(lines, What.DAY_ZERO)]
     assert [(x["on"].day, x["counts"], x["first"], x["cut_off"]) for x in shown] == zero
-    assert [(x.facts["number"], x.facts["on"].day) for x in lines_of(lines, What.DAY)] == list(
-        enumerate(counted, start=1)
-    )
+    assert [(x.facts["number"], x.facts["of"], x.facts["on"].day) for x in lines_of(lines, What.DAY)] == [
+        (1, 2, counted[0]),
+        (2, 2, counted[1]),
+    ]
     assert lines[-1].facts["same_time"] is days.same_time
+
+
+def test_days_after_the_day_of_receipt_are_told_from_their_midnight() -> None:
+    policy = replace(a_policy(Kind.TRIAGE, "1 working day"), days=DayCount(cut_off=10 * 60))
+    clock = start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=MONDAY)
+    assert told(clock, policy, a_calendar()) == [
+        ("Mon 23 10:00", "start", 0, 0),
+        ("Mon 23 10:00", "promise", 0, 0),
+        ("Mon 23 10:00", "day_zero", 0, 0),
+        ("Tue 24 00:00", "day_zero", 0, 0),
+        ("Wed 25 17:00", "day", 0, 1),
+        ("Wed 25 17:00", "deadline", 0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days", "ends"), [(FROM_NEXT_DAY, "Wed 25 00:00"), (DayCount(same_time=True), "Tue 24 00:00")]
+)
+def test_midnight_ends_the_day_before_unless_it_is_the_hour_of_the_day_it_begins(days: DayCount, ends: str) -> None:
+    calendar = a_calendar(week=(((0, 1440),),) * 7)
+    policy = replace(a_policy(Kind.TRIAGE, "1 working day"), days=days)
+    clock = start_clock(REPORT_ID, policy, calendar, cycle=1, now=calendar.instant(date(2026, 11, 23), 0))
+    [day] = lines_of(reckoning(clock, policy, calendar), What.DAY)
+    assert (local(calendar, day.at), day.facts["on"].day) == (ends, 24)
 
 
 def test_pause_of_a_clock_of_days_is_made_up_for_after_the_last_day() -> None:
@@ -256,8 +300,14 @@ def test_pause_of_a_clock_of_days_is_made_up_for_after_the_last_day() -> None:
         ("Wed 25 09:00", "made_up", 3, 0),
         ("Wed 25 12:00", "deadline", 0, 0),
     ]
-    stood = lines_of(reckoning(clock, policy, a_calendar()), What.PAUSE)[0].facts
-    assert (stood["by"], stood["reason"], stood["took_s"], stood["open"]) == ("person:ani", "KTP", 3 * 3600, False)
+    assert lines_of(reckoning(clock, policy, a_calendar()), What.PAUSE)[0].facts == {
+        "since": MONDAY + timedelta(hours=26),
+        "until": MONDAY + timedelta(hours=29),
+        "open": False,
+        "by": "person:ani",
+        "reason": "KTP",
+        "took_s": 3 * 3600,
+    }
 
 
 def test_pause_that_lasts_or_began_after_the_deadline_moves_nothing_and_the_deadline_has_the_last_word() -> None:
@@ -271,6 +321,14 @@ def test_pause_that_lasts_or_began_after_the_deadline_moves_nothing_and_the_dead
         ("late", False, 0),
     ]
     assert (lines[-1].what, lines[-1].at) == (What.DEADLINE, clock.deadline_at)
+
+
+def test_pause_of_no_length_leaves_the_work_around_it_in_one_piece_and_stands_before_one_that_lasts() -> None:
+    at = MONDAY + timedelta(hours=1)
+    lasting, over = Pause(at, None, "person:ani", "lasting"), Pause(at, at, "person:ani", "over at once")
+    lines = reckoning(a_clock(pauses=(lasting, over), state=ClockState.PAUSED), ACKNOWLEDGE, a_calendar())
+    assert [x.facts["stretches"] for x in lines_of(lines, What.WORKED)] == [((MONDAY, MONDAY + timedelta(hours=4)),)]
+    assert [x.facts["reason"] for x in lines_of(lines, What.PAUSE)] == ["over at once", "lasting"]
 
 
 def test_clock_on_the_wall_counts_through_the_night_and_tells_of_no_day_off() -> None:
@@ -378,18 +436,33 @@ def test_account_shows_what_fired_in_this_run_of_this_clock_then_what_comes() ->
     ]  # fmt: skip
 
 
-def test_rung_that_is_repeated_is_counted() -> None:
-    policy = a_policy(Kind.ACKNOWLEDGE, "1 hour", ("1 hour", "role:chair", "notify"))
-    again = [replace(policy.steps[0], at=Span(3600 * n, Unit.WALL_SECONDS), again=n - 1) for n in (1, 2, 3)]
-    rulebook = a_rulebook(replace(policy, steps=tuple(again)))
+def test_rung_that_is_repeated_is_counted_warnings_are_not() -> None:
+    warnings = [(f"{n} minutes", "assignee", "warn") for n in (10, 20)]
+    policy = a_policy(Kind.ACKNOWLEDGE, "1 hour", *warnings, ("1 hour", "role:chair", "notify"))
+    again = [replace(policy.steps[2], at=Span(3600 * n, Unit.WALL_SECONDS), again=n - 1) for n in (1, 2, 3)]
+    rulebook = a_rulebook(replace(policy, steps=(*policy.steps[:2], *again)))
     clock = start_clock(REPORT_ID, rulebook.policies["default"][Kind.ACKNOWLEDGE], a_calendar(), cycle=1, now=MONDAY)
     ahead = foreseen(a_report(), [clock], rulebook, a_desk(), now=MONDAY)
-    assert [line.facts["again"] for line in account(clock, rulebook, [], ahead).steps] == [0, 1, 2]
+    assert [line.facts["again"] for line in account(clock, rulebook, [], ahead).steps] == [0, 0, 0, 1, 2]
+
+
+def test_every_clock_of_a_report_is_accounted_for_with_what_fired_and_what_comes() -> None:
+    now = MONDAY + timedelta(hours=2)
+    first = fire(a_clock(), [], a_report(), a_rulebook(), a_desk(), now=now)
+    report, owed = first.reports[REPORT_ID], [first.obligations[0], a_clock(TRIAGE)]
+    found = accounts(report, owed, a_rulebook(), a_desk(), first.escalations, now=now)
+    ahead = foreseen(report, owed, a_rulebook(), a_desk(), now=now)
+    assert found == [account(clock, a_rulebook(), first.escalations, ahead) for clock in owed]
+    assert [[(x.what, x.facts["step"]) for x in one.steps] for one in found] == [
+        [(What.FIRED, 1), (What.AHEAD, 2), (What.AHEAD, 3)],
+        [(What.AHEAD, 1)],
+    ]
 
 
 def test_completion_that_runs_out_closes_the_report_and_with_it_everything_else() -> None:
     case = a_case()
     case.do(Move.ACKNOWLEDGE)
     case.do(Move.ASK_COMPLETION)
-    ahead = foreseen(case.report, list(case.clocks.values()), case.rulebook, a_desk(), now=MONDAY + timedelta(hours=1))
+    owed = [*case.clocks.values(), a_clock(DECISION)]
+    ahead = foreseen(case.report, owed, case.rulebook, a_desk(), now=MONDAY + timedelta(hours=1))
     assert [(row.kind, row.did) for row in ahead] == [(Kind.COMPLETION, Deed.NOTIFY), (Kind.COMPLETION, Deed.CLOSE)]

@@ -24,7 +24,18 @@ from bridge.reports.clocks import (
     start_clock,
     timed,
 )
-from bridge.reports.recompute import CalendarChange, Change, Counts, Moved, PolicyChange, Standing, continued, move
+from bridge.reports.daycounts import DayCount
+from bridge.reports.recompute import (
+    CalendarChange,
+    Change,
+    Counts,
+    Moved,
+    PolicyChange,
+    Revised,
+    Standing,
+    continued,
+    move,
+)
 from bridge.reports.rulebook import Rulebook
 from tests.unit.given import ACKNOWLEDGE, MONDAY, OFFICE, REPORT_ID, TRIAGE, a_calendar, a_clock, a_policy, a_rulebook
 
@@ -101,6 +112,43 @@ def test_only_the_named_calendar_and_offices_there_are_are_concerned(office: str
     assert (found is not None) == concerned
 
 
+PARTS_AT = a_calendar().instant(WEDNESDAY, 0)
+
+
+def test_clock_that_is_due_before_the_calendars_part_keeps_its_times_and_takes_the_version() -> None:
+    book = decreed(WEDNESDAY)
+    policy = a_policy(
+        Kind.ACKNOWLEDGE, "38 hours", ("1 hour", "role:chair", "notify"), ("38 hours", "role:chair", "notify")
+    )
+    book.policy_versions[policy.version] = policy
+    # Nobody was there at the first step: the second is due at once. The deadline is the midnight they part at.
+    clock = replace(a_clock(policy), step=1, level=1, next_due=MONDAY + timedelta(hours=1))
+    assert clock.deadline_at == PARTS_AT
+    assert CalendarChange(book).revised(clock, standing(clock)) == Revised(
+        replace(clock, calendar_version="office@2"), policy, book.calendar_for(OFFICE), None, PARTS_AT
+    )
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_clock_that_is_due_after_the_calendars_part_is_computed_afresh(step: int) -> None:
+    book = decreed(WEDNESDAY)
+    clock = fired(a_clock(TRIAGE), TRIAGE, step)
+    last = TRIAGE.steps[0] if step else None
+    assert CalendarChange(book).revised(clock, standing(clock)) == Revised(
+        timed(clock, TRIAGE, book.calendar_for(OFFICE)), TRIAGE, book.calendar_for(OFFICE), last, PARTS_AT
+    )
+
+
+def test_clocks_of_two_versions_of_a_calendar_part_from_todays_each_in_its_own_time() -> None:
+    book = decreed(WEDNESDAY)
+    book.calendar_versions["office@0"] = a_calendar({TUESDAY: "cuti bersama"}, version="office@0")
+    change, clocks = CalendarChange(book), [a_clock(), a_clock(calendar_version="office@0")]
+    assert [change.revised(clock, standing(clock)).parts_at for clock in clocks] == [
+        PARTS_AT,
+        PARTS_AT - timedelta(days=1),
+    ]
+
+
 def test_paused_clock_moves_its_deadline_and_stays_paused() -> None:
     pause = Pause(MONDAY + timedelta(hours=1), None, "person:ani", "KTP")
     clock = a_clock(TRIAGE, state=ClockState.PAUSED, next_due=None, pauses=(pause,))
@@ -135,6 +183,18 @@ def test_step_that_came_early_because_nobody_stood_before_it_is_not_early_by_the
     clock = replace(fired(a_clock(), ACKNOWLEDGE, 3), next_due=None)
     found = moved(clock, CalendarChange(decreed(date(2026, 12, 30))), fired_at=MONDAY + timedelta(hours=4))
     assert found.premature_by_s is None
+
+
+def test_step_is_early_by_the_days_as_its_own_policy_counts_them() -> None:
+    steps = ("2 working days", "role:chair", "notify"), ("5 working days", "role:chair", "notify")
+    policy = replace(a_policy(Kind.TRIAGE, "5 working days", *steps), days=DayCount(from_same_day=True))
+    book = decreed(TUESDAY)
+    book.policy_versions[policy.version] = policy
+    tuesday_evening = a_calendar().instant(TUESDAY, 17 * 60)
+    clock = fired(a_clock(policy), policy, 1)
+    found = moved(clock, CalendarChange(book), fired_at=tuesday_evening, now=tuesday_evening)
+    # Monday is the first day: of the two, the second became the Wednesday.
+    assert found.premature_by_s == 86_400
 
 
 def test_history_says_old_new_reason_and_version() -> None:
@@ -287,6 +347,124 @@ def test_policy_moves_deadline_and_next_step_and_the_level_stays() -> None:
     assert PolicyChange(book).targets(standing(found.after)) is None, "applied twice changes nothing"
 
 
+def one_rung(hours: int, version: str = "acknowledge@2", then: str = "20 hours") -> Policy:
+    """A policy that tells one person at its deadline, and the chair in the end."""
+    return ladder((f"{hours} hours", 1, "next_member"), (then, 2, "role:chair"), version=version)
+
+
+@pytest.mark.parametrize(
+    ("due", "fired_after", "early_by"),
+    [
+        (6, timedelta(hours=2), 4),
+        (6, timedelta(hours=5), 1),
+        (6, timedelta(hours=6), None),
+        (6, timedelta(hours=7), None),
+        (6, timedelta(hours=1), 4),
+        (6, None, None),
+        (2, timedelta(hours=1), None),
+        (1, timedelta(minutes=30), None),
+    ],
+    ids=["on time", "late", "when it is due now", "later", "early anyway", "unknown", "same time", "earlier"],
+)
+def test_step_is_early_by_what_the_change_adds_to_when_it_was_due_and_fired(
+    due: int, fired_after: timedelta | None, early_by: int | None
+) -> None:
+    held = one_rung(2, "acknowledge@1")
+    clock = fired(a_clock(held), held, 1)
+    fired_at = MONDAY + fired_after if fired_after else None
+    found = moved(clock, PolicyChange(with_policy(one_rung(due, then="30 hours"), held)), fired_at=fired_at)
+    assert found.premature_by_s == (early_by * 3600 if early_by else None)
+
+
+def test_step_is_early_by_the_days_as_todays_policy_counts_them() -> None:
+    steps = ("1 working day", "role:chair", "notify"), ("2 working days", "role:chair", "notify")
+    held = replace(a_policy(Kind.ACKNOWLEDGE, "1 working day", *steps), days=DayCount(from_same_day=True))
+    today = replace(held, version="acknowledge@2", span=parse_span("3 working days"), steps=(
+        replace(held.steps[0], at=parse_span("3 working days")), replace(held.steps[1], at=parse_span("4 working days")),
+    ))  # fmt: skip
+    monday_evening = a_calendar().instant(date(2026, 11, 23), 17 * 60)
+    found = moved(fired(a_clock(held), held, 1), PolicyChange(with_policy(today, held)), fired_at=monday_evening)
+    assert found.premature_by_s == 2 * 86_400
+
+
+MOMENT = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("now", "new"),
+    [
+        (MONDAY + timedelta(hours=2) - MOMENT, False),
+        (MONDAY + timedelta(hours=2), True),
+        (MONDAY + timedelta(hours=4) - MOMENT, True),
+        (MONDAY + timedelta(hours=4), False),
+    ],
+    ids=["not due yet", "due just now", "was not due yet", "was due anyway"],
+)
+def test_clock_is_overdue_by_the_change_from_when_it_is_due_to_when_it_was(now: datetime, new: bool) -> None:
+    held = one_rung(4, "acknowledge@1")
+    found = moved(a_clock(held), PolicyChange(with_policy(one_rung(2), held)), now=now)
+    assert (found.overdue, found.at_once) == (new, new)
+
+
+def test_clock_with_nothing_to_come_gets_a_step_that_is_past_and_the_history_says_there_was_none() -> None:
+    held = ladder(("2 hours", 1, "next_member"), version="acknowledge@1")
+    clock = fired(a_clock(held), held, 1)
+    now = MONDAY + timedelta(hours=5)
+    found = moved(clock, PolicyChange(with_policy(one_rung(2, then="3 hours"), held)), now=now)
+    assert (clock.next_due, found.after.next_due, found.overdue, found.at_once) == (
+        None,
+        MONDAY + timedelta(hours=3),
+        False,
+        True,
+    )
+    noted = found.noted("SK")
+    assert (noted["next_was"], noted["next_now"]) == (None, (MONDAY + timedelta(hours=3)).isoformat())
+
+
+TWICE_WARNED = ladder(
+    ("1 hour", 0, "assignee"),
+    ("2 hours", 0, "assignee"),
+    ("3 hours", 1, "next_member"),
+    ("4 hours", 1, "next_member", 1),
+    ("5 hours", 2, "role:chair"),
+    version="acknowledge@1",
+)
+
+
+@pytest.mark.parametrize(
+    ("today", "step", "counterpart"),
+    [
+        (["6 hours 0 a", "7 hours 0 b", "8 hours 1 c", "9 hours 2 d"], 0, None),
+        (["6 hours 0 a", "7 hours 0 b", "8 hours 1 c", "9 hours 2 d"], 1, "6 hours 0 a"),
+        (["6 hours 0 a", "7 hours 0 b", "8 hours 1 c", "9 hours 2 d"], 2, "7 hours 0 b"),
+        (["6 hours 0 a", "8 hours 1 c", "9 hours 2 d"], 2, None),
+        (["6 hours 0 a", "7 hours 0 b", "8 hours 1 c", "9 hours 2 d"], 3, "8 hours 1 c"),
+        (["6 hours 0 a", "7 hours 0 b", "8 hours 1 c", "9 hours 2 d"], 4, None),
+        (["8 hours 1 c", "9 hours 1 c 1", "10 hours 2 d"], 4, "9 hours 1 c 1"),
+        (["6 hours 0 a", "7 hours 0 b", "8 hours 1 c", "9 hours 2 d"], 5, "9 hours 2 d"),
+    ],
+)  # fmt: skip
+def test_policy_is_taken_with_the_step_of_its_own_that_stands_where_the_last_fired_one_did(
+    today: list[str], step: int, counterpart: str | None
+) -> None:
+    policy = ladder(*(_parsed(text) for text in today))
+    clock = fired(a_clock(TWICE_WARNED), TWICE_WARNED, step)
+    found = PolicyChange(with_policy(policy, TWICE_WARNED)).revised(clock, standing(clock))
+    kept = continued(clock, TWICE_WARNED, policy)
+    after = replace(timed(clock, kept, a_calendar()), policy_version=kept.version)
+    last = ladder(_parsed(counterpart)).steps[0] if counterpart else None
+    assert found == Revised(after, kept, a_calendar(), last)
+
+
+def test_ladder_gone_on_with_is_named_after_todays_policy_the_level_and_what_fired() -> None:
+    today = ladder(("6 hours", 1, "next_member"), ("8 hours", 2, "role:chair"))
+    clock = fired(a_clock(HELD), HELD, 2)
+    other = replace(HELD, steps=(replace(HELD.steps[0], to="role:chair"), *HELD.steps[1:]))
+    # Stored with every clock that goes on with it: a later release must call the same ladder the same.
+    assert continued(clock, HELD, today).version == "acknowledge@2+1.fec498c387"
+    assert continued(clock, other, today).version != continued(clock, HELD, today).version
+
+
 def test_policy_change_is_followed_by_the_next_one() -> None:
     second, third = ladder(("6 hours", 2, "role:chair")), ladder(("7 hours", 2, "role:chair"), version="acknowledge@3")
     clock = timed(a_clock(HELD, step=2, level=1), HELD, a_calendar())
@@ -320,6 +498,22 @@ def test_only_the_named_set_is_concerned_and_a_set_that_is_no_more_is_default(
     change = PolicyChange(with_policy(ladder(("6 hours", 1, "role:chair")), HELD), name)
     found = change.targets(standing(a_clock(HELD))._replace(policy_set=policy_set))
     assert found == ((f"{policy_set}/acknowledge", "acknowledge@2") if concerned else None)
+
+
+def test_clock_under_todays_policy_is_not_concerned() -> None:
+    today = ladder(("6 hours", 1, "role:chair"))
+    assert PolicyChange(with_policy(today, HELD)).targets(standing(a_clock(today))) is None
+
+
+def test_clock_of_a_report_with_a_set_of_its_own_takes_the_policy_of_that_set() -> None:
+    own = one_rung(6, "crm@2")
+    book = with_policy(one_rung(2), HELD)
+    book = replace(book, policies={**book.policies, "crm": {Kind.ACKNOWLEDGE: own}})
+    book.policy_versions[HELD.version] = HELD
+    clock = a_clock(HELD)
+    of_crm, change = standing(clock)._replace(policy_set="crm"), PolicyChange(book)
+    assert change.targets(of_crm) == ("crm/acknowledge", "crm@2")
+    assert change.revised(clock, of_crm).policy is own
 
 
 def test_kind_of_clock_that_is_no_more_keeps_its_policy() -> None:
@@ -365,3 +559,18 @@ def test_counts_are_of_reports_and_of_clocks() -> None:
     counts.include(Counts(reports=1, clocks=1, later=1))
     # Four working hours from Monday morning end before Wednesday.
     assert counts == Counts(reports=3, clocks=3, later=3, same=1)
+
+
+def test_every_clock_is_counted_under_each_thing_that_is_true_of_it() -> None:
+    at, later = MONDAY + timedelta(hours=1), MONDAY + timedelta(hours=2)
+    before = a_clock(deadline_at=at, next_due=at)
+    both = [
+        Moved(before, replace(before, deadline_at=later), True, True, 60),
+        Moved(before, replace(before, deadline_at=MONDAY), True, True, 0),
+        Moved(before, replace(before, next_due=later), False, False, None),
+        Moved(before, replace(before, calendar_version="office@2"), False, False, None),
+    ]
+    counts = Counts()
+    counts.add([*both, *both])
+    counts.add(both)
+    assert counts == Counts(reports=2, clocks=9, later=3, earlier=3, overdue=6, at_once=6, premature=6, same=3)

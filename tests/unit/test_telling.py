@@ -1,6 +1,7 @@
-"""Telling: whether the reason is still there, and when to try again after a failure."""
+"""Telling: whether the reason is still there, when to try again after a failure, and by whom or what else."""
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.reports.clocks import ClockState
+from bridge.reports.report import Delivery, Purpose
 from bridge.reports.states import Status
-from bridge.reports.telling import LONGEST_WAIT_S, next_attempt_at, reason_gone
-from tests.unit.given import MONDAY, a_clock, a_report
+from bridge.reports.telling import LONGEST_WAIT_S, in_place_of, next_attempt_at, reason_gone, through
+from tests.unit.given import MONDAY, REPORT_ID, a_clock, a_report
 
 #: Standard Webhooks 1.0.0: when each attempt after the first is made, since the first.
 ELAPSED = ["0:00:05", "0:05:05", "0:35:05", "2:35:05", "7:35:05", "17:35:05", "31:35:05", "51:35:05", "75:35:05"]
@@ -106,3 +108,69 @@ def test_notice_whose_reason_has_gone_is_not_sent_others_are(
 def test_next_attempt_lies_in_the_future_of_the_clock_given() -> None:
     later = MONDAY + timedelta(days=3)
     assert next_attempt_at(1, now=later, chance=0) == later + timedelta(seconds=5)
+
+
+LATER, MUCH_LATER = MONDAY + timedelta(hours=1), MONDAY + timedelta(hours=2)
+
+
+def a_notice(event: str = "new_report", key: str = f"notice/{REPORT_ID}/1/new/ani", **payload: Any) -> Delivery:
+    """A notice to Ani by mail."""
+    return Delivery(
+        report_id=REPORT_ID,
+        ticket="K7Q2-9XWM-4T8R",
+        cycle=1,
+        purpose=Purpose.NOTICE,
+        event=event,
+        channel="email",
+        recipient="ani",
+        dedupe_key=key,
+        created_at=MONDAY,
+        kind="acknowledge",
+        step=2,
+        payload={"level": 1, **payload},
+    )
+
+
+def test_notice_by_another_channel_is_the_same_one_under_a_key_of_its_own() -> None:
+    notice = a_notice()
+    other = through(notice, "sms", now=LATER)
+    assert other == replace(
+        notice,
+        channel="sms",
+        dedupe_key=f"via/sms/{notice.dedupe_key}",
+        created_at=LATER,
+        payload={"level": 1, "via": "sms", "key": notice.dedupe_key},
+    )
+    assert through(other, "push", now=MUCH_LATER) == through(notice, "push", now=MUCH_LATER)
+
+
+KEYS = [
+    ("new_report", "notice/r/1/new/ani", "notice/r/1/new/budi", "its own would be called so"),
+    ("warning", "notice/r/1/triage/1/ani", "notice/r/1/triage/1/budi", "its own would be called so"),
+    ("escalation", "notice/r/1/triage/2/ani", "notice/r/1/triage/2/budi", "its own would be called so"),
+    ("new_report", "notice/r/assigned/ani/10.00", "notice/r/assigned/ani/10.00/budi", "the person is not at the end"),
+    ("warning", "notice/r/1/triage/1/rani", "notice/r/1/triage/1/rani/budi", "it ends with somebody else"),
+    ("amended", "notice/r/amended/qlue/ani", "notice/r/amended/qlue/ani/budi", "it ends with what the city said"),
+]
+
+
+@pytest.mark.parametrize(("event", "key", "renamed", "remark"), KEYS)
+def test_notice_for_a_stand_in_has_the_key_of_their_own_one(event: str, key: str, renamed: str, remark: str) -> None:
+    notice = a_notice(event, key)
+    assert in_place_of(notice, "budi", now=LATER) == replace(
+        notice, recipient="budi", dedupe_key=renamed, created_at=LATER, payload={"level": 1, "for": "ani"}
+    ), remark
+
+
+def test_notice_that_went_another_way_goes_to_the_stand_in_as_the_first_one_would() -> None:
+    notice = a_notice()
+    by_sms = through(notice, "sms", now=LATER)
+    assert in_place_of(by_sms, "budi", now=MUCH_LATER) == replace(
+        in_place_of(notice, "budi", now=MUCH_LATER), channel="sms"
+    )
+
+
+def test_stand_in_of_a_stand_in_is_told_whom_it_was_meant_for_at_first() -> None:
+    notice = a_notice()
+    again = in_place_of(in_place_of(notice, "budi", now=LATER), "citra", now=MUCH_LATER)
+    assert again == in_place_of(notice, "citra", now=MUCH_LATER)
