@@ -228,11 +228,17 @@ class Lanes:
         Raises:
             Exception: what a lane's step raised: none of the messages may be acknowledged then.
         """
-        left, failed = self.give(messages), list[BaseException]()
+        left, failed = self.give(messages), list[Exception]()
         while left:
             wait([one.done for one in left], timeout=PATIENCE_S)
-            failed += [error for one in left if one.done.done() and (error := one.done.exception())]
-            left = [one for one in left if not (one.done.done() and one.done.exception()) and not self.ends(one)]
+            unfinished = []
+            for one in left:
+                try:
+                    if not self.ends(one):
+                        unfinished.append(one)
+                except Exception as error:  # noqa: BLE001 - raised when the others have ended, too
+                    failed.append(error)
+            left = unfinished
         if failed:
             raise failed[0]
 
