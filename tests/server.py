@@ -175,10 +175,13 @@ def process_name(pid: int) -> str:
 
 
 def _stopped(pid: int) -> bool:
-    """Return whether every thread of a process has stopped, or the process has gone."""
+    """Return whether every thread of a process has stopped, or the process has gone.
+
+    One that was ending when the signal came is a zombie for as long as its stopped parent does not take notice.
+    """
     threads = Path(f"/proc/{pid}/task").glob("*/stat")
     with suppress(OSError):
-        return all(_after_name(thread)[0] == "T" for thread in threads)
+        return all(_after_name(thread)[0] in "TZX" for thread in threads)
     return not process_name(pid)
 
 

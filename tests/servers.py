@@ -4,6 +4,7 @@ Never the machine's own instances: own configuration files, own cookie and epmd,
 tests/keeper.py, which kills it and all it started as soon as the test process ends, even by SIGKILL.
 """
 
+import itertools
 import os
 import pwd
 import re
@@ -53,6 +54,7 @@ class RabbitMQ(Server):
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self._erl_call = program("erl_call", "erlang-base")
         self._vhosts = 0
+        self._calls = itertools.count(1)
         self._home = self._small_home()
 
     def _small_home(self) -> Path:
@@ -160,9 +162,10 @@ class RabbitMQ(Server):
 
     def evaluate(self, erlang: str) -> str:
         """Evaluate an Erlang expression in the node; milliseconds, where rabbitmqctl takes more than a second."""
-        # It finds the cookie in HOME, and the node through our epmd.
+        # It finds the cookie in HOME, and the node through our epmd. Every call has a name of its own: under the same
+        # name one is refused for as long as the node has not noticed the end of the call before.
         call = subprocess.run(
-            [self._erl_call, "-n", NODE, "-e"],
+            [self._erl_call, "-h", f"call{next(self._calls)}", "-n", NODE, "-e"],
             input=f"{erlang}.\n", env=self.environment(), cwd=self.folder, capture_output=True, text=True, timeout=30,
         )  # fmt: skip
         if not call.stdout.startswith("{ok, "):

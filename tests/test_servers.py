@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from tests.conftest import Urls
-from tests.server import process_name, processes_below
+from tests.server import Server, process_name, processes_below
 from tests.servers import Answer, CityReceiver, Mail, Nginx, PostgreSQL, RabbitMQ, chromium_path, eventually, new_folder
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +79,31 @@ def test_frozen_postgresql_holds_up_a_query_until_it_thaws(postgres: PostgreSQL,
             query.result(0.2)
         postgres.thaw()
         assert query.result(10).fetchone() == (1,)
+
+
+class Childless(Server):
+    """A process with a child that has ended and was never taken notice of, as one that ends while frozen leaves."""
+
+    def command(self) -> list[str]:
+        return ["sh", "-c", "sleep 0 & exec sleep 60"]
+
+    def ready(self) -> bool:
+        return [process_name(child) for child in processes_below(self.pid)] == [""]
+
+
+def test_server_freezes_though_a_child_has_ended_unnoticed() -> None:
+    server = Childless(new_folder("childless"))
+    try:
+        server.start()
+        server.freeze()
+        assert server.running
+    finally:
+        server.close()
+
+
+def test_node_can_be_asked_by_many_at_once(rabbitmq: RabbitMQ) -> None:
+    with ThreadPoolExecutor(4) as many:
+        assert set(many.map(rabbitmq.evaluate, ["node()"] * 40)) == {"jembatan@localhost"}
 
 
 def _postgres(url: str) -> psycopg.Connection[tuple[object, ...]]:

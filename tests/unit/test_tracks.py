@@ -1,6 +1,6 @@
 """A calendar's working time laid out in a row: what is asked of it by the day."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -17,3 +17,12 @@ WEEK = (ONE, MORNING_AND_AFTERNOON, NOTHING, ONE, NOTHING, NOTHING, NOTHING)
 def test_work_before_a_day_is_that_of_all_days_before_it_and_nothing_of_its_own(day: int, hours: int) -> None:
     track = Track(a_calendar(week=WEEK).spans_on, MONDAY.toordinal(), THURSDAY.toordinal() + 1)
     assert track.worked_before_day(date(2026, 11, day).toordinal()) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("at", "hours"), [("23 08:59", 0), ("23 10:30", 1.5), ("23 17:00", 8), ("24 12:30", 11), ("26 18:00", 23)]
+)
+def test_work_by_an_instant_counts_the_part_of_the_stretch_it_lies_in_the_first_one_too(at: str, hours: float) -> None:
+    track = Track(a_calendar(week=WEEK).spans_on, MONDAY.toordinal(), THURSDAY.toordinal() + 1)
+    instant = datetime.fromisoformat(f"2026-11-{at}:00+07:00")
+    assert track.worked_by(instant) == timedelta(hours=hours)
