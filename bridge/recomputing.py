@@ -1,8 +1,11 @@
 """Today's calendars and policies for clocks that run already: shown first, then applied a batch at a time."""
 
+import itertools
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -52,6 +55,32 @@ class _Work:
     actor: Actor
     number: int = 0
     counts: Counts = field(default_factory=Counts)
+
+
+class _Pile:
+    """Reports to be gone through, handed out to threads a batch at a time."""
+
+    def __init__(self, ids: Sequence[str], progress: Callable[[int], None]) -> None:
+        self._left = iter(ids)
+        self._done, self._progress = 0, progress
+        self._lock = threading.Lock()
+
+    def take(self, most: int) -> list[str]:
+        """Return the next ones, nothing when there are none."""
+        with self._lock:
+            return list(itertools.islice(self._left, most))
+
+    def give_back(self, counts: Counts, tried: int, total: Counts) -> None:
+        """Add what became of so many to the total."""
+        with self._lock:
+            total.include(counts)
+            self._done += tried
+            self._progress(self._done)
+
+    def put_away(self) -> None:
+        """Hand out no more: all are done, or one thread has failed."""
+        with self._lock:
+            self._left = iter(())
 
 
 class Recomputing:
@@ -121,15 +150,28 @@ class Recomputing:
                 time.sleep(AGAIN_S)
 
     def _go_through(self, work: _Work, ids: Sequence[str], progress: Callable[[int], None]) -> None:
-        """Move the clocks of these reports, in batches that take neither long nor are worth little."""
-        tried, size = 0, SMALLEST_BATCH
-        while tried < len(ids):
-            began = time.monotonic()
-            batch = ids[tried : tried + size]
-            work.counts.include(self._rules.deciding(partial(self._batch, work, batch)))
-            tried += len(batch)
-            progress(tried)
-            size = self._next_size(size, time.monotonic() - began)
+        """Move the clocks of these reports, in batches that take neither long nor are worth little.
+
+        On PostgreSQL two at a time: while the database writes one, the next is decided. SQLite has one writer.
+        """
+        pile = _Pile(ids, progress)
+        helpers = 0 if self._database.is_sqlite else 1
+        with ThreadPoolExecutor(1) as pool:
+            helping = [pool.submit(self._work_off, work, pile) for _ in range(helpers)]
+            self._work_off(work, pile)
+            for one in helping:
+                one.result()
+
+    def _work_off(self, work: _Work, pile: "_Pile") -> None:
+        size = SMALLEST_BATCH
+        try:
+            while batch := pile.take(size):
+                began = time.monotonic()
+                counts = self._rules.deciding(partial(self._batch, work, batch))
+                size = self._next_size(size, time.monotonic() - began)
+                pile.give_back(counts, len(batch), work.counts)
+        finally:
+            pile.put_away()
 
     def _left(self, work: _Work) -> list[str]:
         """Return the reports with a clock that is still concerned."""

@@ -232,7 +232,7 @@ def move(
         at_once=after.next_due is not None
         and after.next_due <= now
         and (obligation.next_due is None or now < obligation.next_due),
-        premature_by_s=_premature_by(obligation, revised, change, fired_at) if revised.parts_at <= now else None,
+        premature_by_s=_premature_by(obligation, revised, change, fired_at),
     )
     return moved, revised.policy
 
@@ -244,6 +244,8 @@ def _premature_by(
         return None
     held, calendar = change.book.frozen(obligation)
     was = due_at(obligation, held.steps[obligation.step - 1].at, calendar, held.days)
+    if was <= revised.parts_at:
+        return None
     due = due_at(obligation, revised.last.at, revised.calendar, revised.policy.days)
     if due <= was or (fired := fired_at()) is None or due <= fired:
         return None

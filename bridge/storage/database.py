@@ -74,6 +74,7 @@ class Database:
             event.listen(self.engine, "checkin", _given_back)
             event.listen(self.engine, "checkout", _ping_if_idle)
             self.engine.dialect.do_begin = _begin_postgresql  # type: ignore[method-assign, assignment]
+            event.listen(self.engine, "connect", _prepare_postgresql)
 
     @contextmanager
     def write(self, *, lasting: bool = True, is_one_statement: bool = False) -> Iterator[Connection]:
@@ -250,6 +251,12 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    # Instants then come in UTC from the driver: in any other zone each would be converted there, and back here.
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.commit()
 
 
 def _begin_postgresql(pooled: Any) -> None:

@@ -13,6 +13,7 @@ from bridge.reports.clocks import ClockState, Kind, Obligation, Policy
 from bridge.reports.recompute import Change, Moved, Standing
 from bridge.storage.database import Database
 from bridge.storage.rows import pauses_of
+from bridge.storage.statements import among
 from bridge.storage.tables import escalations, history, obligations, reports, revisions, versions
 
 _OPEN = obligations.c.state.in_(("running", "paused"))
@@ -39,6 +40,9 @@ _CLOCKS = sa.select(
     obligations.c.moved_at,
 ).select_from(reports.join(obligations, _IS_OF))
 _AT_ONCE = 2000
+_THESE = _CLOCKS.where(_OPEN, among(obligations.c.report_id, "ids")).order_by(
+    obligations.c.report_id, obligations.c.kind
+)
 
 #: What a move changes of a clock.
 _MOVES = ("next_due", "deadline_at", "policy_version", "calendar_version", "moved_at")
@@ -108,11 +112,9 @@ def finish(connection: Connection, number: int) -> None:
 
 def lock_free(database: Database, connection: Connection, ids: Sequence[str]) -> list[OpenClock]:
     """Lock those of the reports nobody holds, with those of their open clocks nobody holds; never waits."""
-    statement = _CLOCKS.where(_OPEN, obligations.c.report_id.in_(ids))
-    statement = statement.order_by(obligations.c.report_id, obligations.c.kind)
     # The report before its clock, as _CLOCKS names them: who holds the report must never find us on its clock.
-    locked = database.for_update(statement, skip_locked=True)
-    return [_clock(row) for row in connection.execute(locked).all()]
+    locked = database.for_update(_THESE, skip_locked=True)
+    return [_clock(row) for row in connection.execute(locked, {"ids": ids}).all()]
 
 
 def fired_at(connection: Connection, clock: Obligation) -> datetime | None:
@@ -150,8 +152,10 @@ def _move_row(moved: Moved, reason: str) -> dict[str, Any]:
 
 def keep_policies(database: Database, connection: Connection, policies: Iterable[Policy], *, now: datetime) -> None:
     """Store policies that clocks now keep; what is there already stays."""
+    # In one order: two who store the same ones at once wait for each other, and never both.
     rows = [
-        {"version": p.version, "what": "policy", "definition": p.definition(), "first_used_at": now} for p in policies
+        {"version": p.version, "what": "policy", "definition": p.definition(), "first_used_at": now}
+        for p in sorted(policies, key=lambda policy: policy.version)
     ]
     database.insert_new(connection, versions, rows)
 

@@ -7,11 +7,25 @@ from functools import cache, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.compiler import compiles
+
+
+class _Among(sa.BinaryExpression[bool]):
+    inherit_cache = True
+
+
+@compiles(_Among, "postgresql")
+def _among_of_postgresql(element: _Among, compiler: Any, **how: Any) -> str:
+    # One array is one text however many values there are: planned once, and nothing to spell out each time.
+    array = sa.bindparam(element.right.key, type_=ARRAY(element.left.type, dimensions=1))
+    return str(compiler.process(element.left == sa.any_(array), **how))
 
 
 def among(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
     """Return the condition that a column's value is one of a collection given as this parameter."""
-    return column.in_(sa.bindparam(name, expanding=True))
+    written = column.in_(sa.bindparam(name, expanding=True))
+    return _Among(written.left, written.right, written.operator, type_=written.type)
 
 
 @cache

@@ -16,7 +16,7 @@ _EARLY_LOCK = 8311_02
 _TURN = sa.select(sa.func.pg_advisory_xact_lock_shared(_EARLY_LOCK), CLOCK)
 _TURN_ALONE = sa.select(sa.func.pg_advisory_xact_lock(_EARLY_LOCK), CLOCK)
 _KNOWN = sa.select(webhooks.c.source, webhooks.c.webhook_id, webhooks.c.sha256).where(
-    among(sa.tuple_(webhooks.c.source, webhooks.c.webhook_id), "keys")
+    sa.tuple_(webhooks.c.source, webhooks.c.webhook_id).in_(sa.bindparam("keys", expanding=True))
 )
 _WAITS = sa.and_(among(webhooks.c.report_id, "ids"), webhooks.c.effect == "waiting")
 _WAITING = sa.select(webhooks).where(_WAITS).order_by(webhooks.c.happened_at)

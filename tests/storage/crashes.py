@@ -65,12 +65,12 @@ def survives_every_crash(database: Database, work: Callable[[], Any], after_cras
 
 
 class Standstill:
-    """One thread's work, held in front of the first statement that contains a text, until let go."""
+    """Work of its own thread, held in front of the first statement that contains a text, until let go."""
 
     def __init__(self, database: Database, text: str, work: Callable[[], Any]) -> None:
         self._database, self._text = database, text
         self._there, self._go = threading.Event(), threading.Event()
-        self._thread = Working(work)
+        self._thread = self._held = Working(work)
         self._began: set[threading.Thread] = set()
 
     def __enter__(self) -> "Standstill":
@@ -104,7 +104,9 @@ class Standstill:
         self._database.turn = self._turn
 
     def _before(self, statement: str) -> None:
-        if threading.current_thread() is self._thread and self._text in statement:
+        # Before anybody else began it is the thread, or one that helps it.
+        if self._text in statement and (not self._there.is_set() or threading.current_thread() is self._held):
+            self._held = threading.current_thread()
             self._there.set()
             assert self._go.wait(LIMIT_S), "never let go"
 

@@ -185,6 +185,22 @@ def test_step_that_came_early_because_nobody_stood_before_it_is_not_early_by_the
     assert found.premature_by_s is None
 
 
+@pytest.mark.parametrize("applied_after", [timedelta(hours=2), timedelta(days=1), timedelta(days=4)])
+def test_step_that_came_early_is_early_by_the_change_whenever_that_is_applied(applied_after: timedelta) -> None:
+    policy = a_policy(
+        Kind.TRIAGE,
+        "5 working days",
+        ("2 working days", "role:chair", "notify"),
+        ("5 working days", "role:chair", "both"),
+    )
+    book = decreed(TUESDAY)
+    book.policy_versions[policy.version] = policy
+    # Nobody stood on the step before: what would have been due on Wednesday evening fired on Monday.
+    clock = fired(a_clock(policy), policy, 1)
+    found = moved(clock, CalendarChange(book), fired_at=MONDAY + timedelta(hours=1), now=MONDAY + applied_after)
+    assert found.premature_by_s == 86_400, "Wednesday evening became Thursday evening"
+
+
 def test_step_is_early_by_the_days_as_its_own_policy_counts_them() -> None:
     steps = ("2 working days", "role:chair", "notify"), ("5 working days", "role:chair", "notify")
     policy = replace(a_policy(Kind.TRIAGE, "5 working days", *steps), days=DayCount(from_same_day=True))
