@@ -4,18 +4,24 @@ import hashlib
 import itertools
 import json
 import random
+import re
 import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from bridge.receipts.proof import proofs
 from bridge.storage.receipts import Span
-from tests.running import COMMAND, Running
-from tests.servers import eventually
+from tests.running import COMMAND, ROOT, Running
+from tests.servers import RABBITMQ, RabbitMQ, eventually
 from tests.web.processes import report
 
 SENT, LEFT_OUT, ADDED = 200, 3, 2
@@ -44,10 +50,10 @@ class City:
             return {}
         return found
 
-    def compare(self, entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+    def compare(self, entries: list[dict[str, Any]], *options: str) -> tuple[int, dict[str, Any]]:
         """Let the office compare a list; returns the exit code and what it says."""
         done = subprocess.run(
-            [str(COMMAND), "receipts", "compare", "qlue", "-", "--json"],
+            [str(COMMAND), "receipts", "compare", "qlue", "-", "--json", *options],
             env=self.running.env, input=json.dumps(entries), capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert done.stderr == ""
@@ -103,3 +109,74 @@ def _kill(running: Running, part: str) -> None:
 def _accepted(running: Running) -> int:
     with proofs(running.service, "qlue") as found:
         return found.count(Span())
+
+
+ASKED = re.compile(r"```sh\n\s+date -u.*?```", re.DOTALL)
+
+
+def test_operator_finds_out_on_rabbitmq_until_when_receipts_are_complete_as_the_page_says(
+    stormy_full: Running, rabbitmq: RabbitMQ
+) -> None:
+    noted, spool, queues = _commands(stormy_full, rabbitmq)
+    stormy_full.kill("work take_in")
+    for number in range(5):
+        stormy_full.post(report(f"R-{number}"), f"msg-R-{number}")
+    assert _numbers(queues())["bridge.intake"] == 5, "accepted, and not there yet"
+
+    stormy_full.start_part("work take_in")
+    eventually(lambda: _accepted(stormy_full) == 5, 60, "all are taken in")
+    at = datetime.fromisoformat(noted().strip())
+    assert _numbers(spool()) == {"bridge_spool_messages": 0}
+    found = _numbers(queues())
+    assert {name: found[name] for name in ("bridge.intake", "bridge.intake.dead")} == {
+        "bridge.intake": 0,
+        "bridge.intake.dead": 0,
+    }
+
+    until = (at - timedelta(seconds=20)).isoformat()
+    before, after = ((at - timedelta(seconds=age_s)).isoformat() for age_s in (60, 5))
+    listed = [
+        {"webhook_id": "never-sent", "sha256": "a" * 64, "sent_at": before},
+        {"webhook_id": "lost", "sha256": "a" * 64, "received_at": before},
+        {"webhook_id": "sent-just-now", "sha256": "a" * 64, "sent_at": after},
+    ]
+    _, said = City(stormy_full).compare(listed, "--complete-until", until)
+    assert datetime.fromisoformat(said["complete_until"]) == datetime.fromisoformat(until)
+    assert {one["webhook_id"]: one.get("hint") for one in said["differences"] if one["what"] == "missing_here"} == {
+        "never-sent": "not_accepted",
+        "lost": "lost",
+        "sent-just-now": "may_be_on_its_way",
+    }
+
+
+def _commands(running: Running, rabbitmq: RabbitMQ) -> list[Callable[[], str]]:
+    """Return the operator's three commands of docs/receipts.md, for this installation, which no engine contains."""
+    block = ASKED.search((ROOT / "docs" / "receipts.md").read_text())
+    assert block, "docs/receipts.md names the commands"
+    vhost = urlsplit(running.broker_url).path[1:]
+    here = {
+        "docker compose exec receiver python": sys.executable,
+        "127.0.0.1:8311": f"127.0.0.1:{running.port}",
+        "docker compose exec rabbitmq rabbitmqctl": f"{RABBITMQ.with_name('rabbitmqctl')} -p {vhost}",
+    }
+    text = block[0].replace("\\\n", " ")
+    for there, ours in here.items():
+        assert there in text
+        text = text.replace(there, ours)
+    lines = [line.strip() for line in text.splitlines()[1:-1]]
+    return [partial(_run, line, rabbitmq) for line in lines]
+
+
+def _run(line: str, rabbitmq: RabbitMQ) -> str:
+    done = subprocess.run(
+        ["sh", "-c", line], env=rabbitmq.environment(), cwd=rabbitmq.folder, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def _numbers(printed: str) -> dict[str, float]:
+    """Return what lines of a name and a number say, labels and the head of a table left out."""
+    lines = [line.split() for line in printed.splitlines() if line != "name\tmessages"]
+    return {name.partition("{")[0]: float(number) for name, number in lines}
