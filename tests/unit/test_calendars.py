@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bridge.reports.calendars import Hours, NaiveDatetime, NoWorkingTime, Period, WorkingCalendar
+from bridge.reports.calendars import Hours, NaiveDatetime, NoWorkingTime, Period, WorkingCalendar, in_utc
 from config.calendars import build_calendar
 from tests.unit.given import MONDAY, a_calendar
 
@@ -295,3 +295,10 @@ def test_days_off_on_the_way_are_told_with_their_reasons() -> None:
     assert told == [(date(2026, 11, 24), "decree"), (date(2026, 11, 27), "another")]
     on_the_first = a_calendar({date(2026, 11, 22): "before", date(2026, 11, 23): "today"})
     assert on_the_first.days_off_between(MONDAY, MONDAY) == [(date(2026, 11, 23), "today")]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Jakarta", "America/New_York", "Etc/UTC"])
+def test_instant_of_any_zone_is_taken_in_utc(zone: str) -> None:
+    at = datetime(2026, 11, 23, 9, tzinfo=ZoneInfo(zone))
+    assert in_utc(at) == at
+    assert in_utc(at).tzinfo is UTC

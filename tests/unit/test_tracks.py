@@ -26,3 +26,11 @@ def test_work_by_an_instant_counts_the_part_of_the_stretch_it_lies_in_the_first_
     track = Track(a_calendar(week=WEEK).spans_on, MONDAY.toordinal(), THURSDAY.toordinal() + 1)
     instant = datetime.fromisoformat(f"2026-11-{at}:00+07:00")
     assert track.worked_by(instant) == timedelta(hours=hours)
+
+
+def test_work_that_is_done_only_on_the_day_the_search_ends_before_is_not_found() -> None:
+    track = Track(a_calendar(week=WEEK).spans_on, MONDAY.toordinal(), THURSDAY.toordinal() + 1)
+    monday_morning, tuesday = datetime.fromisoformat("2026-11-23T09:00:00+07:00"), date(2026, 11, 24).toordinal()
+    nine_hours = timedelta(hours=9)
+    assert track.after(monday_morning, nine_hours, tuesday) is None
+    assert track.after(monday_morning, nine_hours, tuesday + 1) == datetime.fromisoformat("2026-11-24T10:00:00+07:00")
