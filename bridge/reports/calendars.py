@@ -6,6 +6,7 @@ Where the days off come from (law, decree, library) is the configuration's busin
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from bridge.reports.tracks import Track
@@ -60,6 +61,7 @@ class WorkingCalendar:
         default_factory=dict, init=False, repr=False, compare=False
     )
     _tracks: list[Track] = field(default_factory=list, init=False, repr=False, compare=False)
+    _ends: dict[tuple[int, int], datetime] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.week) != 7 or not any(self.week):
@@ -67,7 +69,7 @@ class WorkingCalendar:
 
     def local(self, at: datetime) -> datetime:
         """Return `at` on the office's own clock."""
-        return in_utc(at).astimezone(ZoneInfo(self.zone))
+        return in_utc(at).astimezone(self._zone)
 
     def is_open(self, at: datetime) -> bool:
         """Tell whether `at` lies inside working time (its end instant excluded)."""
@@ -91,7 +93,12 @@ class WorkingCalendar:
         Raises:
             NoWorkingTime: not enough working time in the ten years after `start`.
         """
-        start, work, first = in_utc(start), timedelta(seconds=working_s), self._day(start)
+        start, work = in_utc(start), timedelta(seconds=working_s)
+        # Nearly always it is on the track there is; local days begin within a day of UTC's.
+        known, earliest = self._known(), start.toordinal() - 1
+        if known and known.first <= earliest and (at := known.after(start, work, earliest + _LONGEST_SEARCH_DAYS)):
+            return at
+        first = self._day(start)
         for track in self._longer_and_longer(first):
             if at := track.after(start, work, first + _LONGEST_SEARCH_DAYS):
                 return at
@@ -115,8 +122,12 @@ class WorkingCalendar:
         after; SK 350/2001 itself does not say). With 0 it is the end of that day, or of the next working day.
         """
         first = self._day(start)
+        if at := self._ends.get((first, days)):
+            return at
         for track in self._longer_and_longer(first):
             if at := track.end_of_working_day(first, days, first + _LONGEST_SEARCH_DAYS):
+                # Asked for by every report of a day.
+                self._ends[first, days] = at
                 return at
         raise NoWorkingTime(f"calendar {self.name}: not {days} working days in ten years after {start}")
 
@@ -132,6 +143,10 @@ class WorkingCalendar:
         first = min(self.days_off.keys() ^ other.days_off.keys(), default=None)
         return self.instant(first, 0) if first else None
 
+    @cached_property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
     def _day(self, at: datetime) -> int:
         return self.local(at).toordinal()
 
@@ -142,9 +157,12 @@ class WorkingCalendar:
             yield track
             end = track.end + 1
 
+    def _known(self) -> Track | None:
+        return self._tracks[0] if self._tracks else None
+
     def _track(self, first: int, end: int) -> Track:
         """Return a track over at least the days from `first` to before `end`."""
-        known = self._tracks[0] if self._tracks else None
+        known = self._known()
         if known and known.first <= first and end <= known.end:
             return known
         if known:
@@ -168,7 +186,7 @@ class WorkingCalendar:
 
     def instant(self, day: date, minutes: int) -> datetime:
         """Return the first instant at which the local clock shows that time, or has passed it where it is skipped."""
-        zone = ZoneInfo(self.zone)
+        zone = self._zone
         wall = datetime.combine(day, time()) + timedelta(minutes=minutes)
         while (at := wall.replace(tzinfo=zone).astimezone(UTC)).astimezone(zone).replace(tzinfo=None) != wall:
             wall += timedelta(minutes=1)

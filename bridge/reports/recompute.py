@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from bridge.reports.calendars import WorkingCalendar
@@ -73,6 +73,9 @@ class CalendarChange:
     name: str = ""
     what: str = "calendar"
     _parting: dict[tuple[str, str], datetime] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _latest: dict[tuple[str, str, int, int], datetime] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def targets(self, standing: Standing) -> tuple[str, str] | None:
         """Return the name and version of the office's calendar; None too for an office that is no more."""
@@ -92,7 +95,19 @@ class CalendarChange:
             same = changed(obligation, calendar_version=calendar.version)
             return Revised(same, policy, calendar, parts_at=until)
         last = policy.steps[obligation.step - 1] if obligation.step else None
+        if last and not obligation.pauses and self._latest_due(obligation, policy, held) <= until:
+            last = None  # due then under both
         return Revised(timed(obligation, policy, calendar), policy, calendar, last, until)
+
+    def _latest_due(self, obligation: Obligation, policy: Policy, held: WorkingCalendar) -> datetime:
+        """Return when the last step fired was due at the latest, of all clocks that started on its day (UTC)."""
+        day, step = obligation.started_at.date(), obligation.step
+        key = (policy.version, held.version, step, day.toordinal())
+        if key not in self._latest:
+            day_end = datetime.combine(day + timedelta(days=1), time(), UTC)
+            last_of_all = changed(obligation, started_at=day_end)
+            self._latest[key] = due_at(last_of_all, policy.steps[step - 1].at, held, policy.days)
+        return self._latest[key]
 
     def _same_until(self, held: WorkingCalendar, today: WorkingCalendar) -> datetime:
         key = (held.version, today.version)
