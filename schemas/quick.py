@@ -27,33 +27,29 @@ def quick_check(schema: Schema) -> Check:
         if type(payload) is not dict:
             return False
         for name, required, fits in checks:
-            if name in payload:
-                if not fits(payload[name]):
-                    return False
-            elif required:
+            value = payload.get(name, _ABSENT)
+            if required if value is _ABSENT else not fits(value):
                 return False
         return True
 
     return check
 
 
+_ABSENT = object()
+
+
 def _of_field(field: fields.Field[Any]) -> Check:
-    inner = _of_type(field)
-    validators = tuple(field.validators)
-    allow_none = field.allow_none
-    # Validators are made for what marshmallow loads, and that is not always what JSON holds.
-    loaded: Callable[[Any], Any] | None = datetime.fromisoformat if isinstance(field, fields.AwareDateTime) else None
+    kinds, load = _kinds_of(field)
+    allow_none, validators = field.allow_none, tuple(field.validators)
 
     def check(value: Any) -> bool:
-        if value is None:
-            return allow_none
-        if not inner(value):
-            return False
+        if type(value) not in kinds:
+            return value is None and allow_none
         try:
-            if loaded and validators:
-                value = loaded(value)
+            # Validators are made for what marshmallow loads, and that is not always what JSON holds.
+            loaded = load(value) if load else value
             for validate in validators:
-                validate(value)
+                validate(loaded)
         except ValidationError:
             return False
         return True
@@ -61,34 +57,47 @@ def _of_field(field: fields.Field[Any]) -> Check:
     return check
 
 
-def _of_type(field: fields.Field[Any]) -> Check:
+#: What marshmallow makes of a value of the right type; raises ValidationError where that is not plain.
+Load = Callable[[Any], Any]
+
+
+def _kinds_of(field: fields.Field[Any]) -> tuple[tuple[type, ...], Load | None]:
+    """Return the types of JSON a field takes, and how it is loaded where it is not taken as it is."""
     if isinstance(field, fields.Nested):
-        return quick_check(field.schema)
+        return (dict,), _only_if(quick_check(field.schema))
     if isinstance(field, fields.List):
         element = _of_field(field.inner)
-        return lambda value: type(value) is list and all(map(element, value))
-    for kind, check in _CHECKS:
+        return (list,), _only_if(lambda values: all(map(element, values)))
+    for kind, types, load in _KINDS:
         if isinstance(field, kind):
-            return check
-    return lambda _: False  # a kind of field unknown here is marshmallow's business
+            return types, load
+    return (), None  # a kind of field unknown here is marshmallow's business
 
 
-def _is_aware_datetime(value: Any) -> bool:
-    if type(value) is not str or not _DATETIME.fullmatch(value):
-        return False
+def _only_if(check: Check) -> Load:
+    def load(value: Any) -> Any:
+        if not check(value):
+            raise ValidationError("not plainly right")
+        return value
+
+    return load
+
+
+def _aware_datetime(value: str) -> datetime:
+    if not _DATETIME.fullmatch(value):
+        raise ValidationError("not plainly a time with its zone")
     try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
+        return datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValidationError("no such time") from error
 
 
 #: The most special kind first: a Url is a String too.
-_CHECKS: tuple[tuple[type[fields.Field[Any]], Check], ...] = (
-    (fields.AwareDateTime, _is_aware_datetime),
-    (fields.Boolean, lambda value: type(value) is bool),
-    (fields.Integer, lambda value: type(value) is int),
-    (fields.Float, lambda value: type(value) is int or (type(value) is float and isfinite(value))),
-    (fields.String, lambda value: type(value) is str),
-    (fields.Dict, lambda value: type(value) is dict),
+_KINDS: tuple[tuple[type[fields.Field[Any]], tuple[type, ...], Load | None], ...] = (
+    (fields.AwareDateTime, (str,), _aware_datetime),
+    (fields.Boolean, (bool,), None),
+    (fields.Integer, (int,), None),
+    (fields.Float, (int, float), _only_if(lambda value: type(value) is int or isfinite(value))),
+    (fields.String, (str,), None),
+    (fields.Dict, (dict,), None),
 )
