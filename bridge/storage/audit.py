@@ -63,13 +63,16 @@ def _late(connection: Connection, now: datetime, limits: Thresholds) -> Iterator
 def _log(connection: Connection, now: datetime, limits: Thresholds) -> Iterator[Finding]:
     newest = sa.select(escalations).order_by(escalations.c.id.desc()).limit(limits.counted).subquery()
     notice = (
-        sa.exists()
+        # Not EXISTS: PostgreSQL would read all deliveries there are, and not look up those of each row.
+        sa.select(deliveries.c.delivery_id)
         .where(deliveries.c.report_id == newest.c.report_id, deliveries.c.cycle == newest.c.cycle)
         # One decision has one `now`; a digest for several steps may bear the number of the last.
         .where(deliveries.c.kind == newest.c.kind, deliveries.c.created_at >= newest.c.fired_at)
+        .limit(1)
+        .scalar_subquery()
     )
     somebody = sa.cast(newest.c.told, sa.Text) != "[]"
-    untold = _count(connection, newest, somebody, ~notice)
+    untold = _count(connection, newest, somebody, notice.is_(None))
     if untold:
         yield Finding(What.LOG_WITHOUT_NOTICES, untold, now)
     sealed = sa.exists().where(escalation_seals.c.escalation_id == newest.c.id)

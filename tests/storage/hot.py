@@ -52,7 +52,7 @@ ENGINE: Mapping[str, Run] = {
     ),
     "destinations in trouble": lambda database, connection, _: destinations.lock(database, connection, ["qlue"]),
 }
-#: What the auditor asks every half minute: bounded by the newest ten thousand rows of the log, by whichever plan.
+#: What the auditor asks every half minute: bounded by the newest ten thousand rows of the log.
 AUDITOR: Mapping[str, Run] = {"auditor": lambda database, connection, now: audit.look(database, connection, now)}
 #: What pages ask when somebody looks.
 PAGES: Mapping[str, Run] = {

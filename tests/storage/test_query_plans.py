@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from bridge.storage import escalations
 from bridge.storage.database import Database
 from tests.storage.conftest import Databases
-from tests.storage.hot import ENGINE, PAGES, explain, scans, statements
+from tests.storage.hot import AUDITOR, ENGINE, PAGES, explain, scans, statements
 from tests.storage.many import analyze, multiply
 from tests.storage.office import Office
 
@@ -54,6 +54,15 @@ def test_engine_reads_no_large_table_from_end_to_end(busy: Database, name: str) 
     for statement, parameters in said:
         plan = explain(busy, statement, parameters)
         assert [line for line in scans(busy, plan) if not any(f" {table}" in line for table in SMALL)] == [], plan
+
+
+@pytest.mark.parametrize("busy", ["postgresql"], indirect=True)
+def test_auditor_looks_up_what_belongs_to_the_newest_rows_of_the_log(busy: Database) -> None:
+    plans = [explain(busy, statement, parameters) for statement, parameters in statements(busy, AUDITOR["auditor"])]
+    read_whole = [
+        line for plan in plans for line in scans(busy, plan) if not any(f" {table}" in line for table in SMALL)
+    ]
+    assert [line for line in read_whole if " pg_" not in line] == []
 
 
 @pytest.mark.parametrize("busy", ["postgresql"], indirect=True)
