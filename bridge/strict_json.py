@@ -23,6 +23,8 @@ def loads(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NotJson(f"the body is not UTF-8: byte {error.start} cannot be read") from error
+    if text.startswith("\ufeff"):
+        raise NotJson("the body begins with a byte order mark; send UTF-8 without one (RFC 8259, 8.1)")
     try:
         value = _DECODER.decode(text)
     except NotJson:

@@ -37,27 +37,29 @@ def due_on(calendar: WorkingCalendar, start: datetime, days: int, count: DayCoun
     Raises:
         NoWorkingTime: not so many working days in the ten years after `start`.
     """
-    start_day = start if count.cut_off is None else _received(calendar, start, count.cut_off)
-    ahead = days - 1 if count.from_same_day and days > 0 and _is_worked(calendar, start_day) else days
+    start_day = _received(calendar, start, count)
+    ahead = days - 1 if _counts_at_once(calendar, start_day, count) and days > 0 else days
     end = calendar.end_of_working_day(start_day, ahead)
     return _same_time(calendar, start, end) if count.same_time else end
 
 
 def counting_from(calendar: WorkingCalendar, start: datetime, count: DayCount) -> datetime:
     """Return the instant from which working days count: what stands still before it takes nothing away."""
-    start_day = start if count.cut_off is None else _received(calendar, start, count.cut_off)
-    if count.from_same_day and _is_worked(calendar, start_day):
+    start_day = _received(calendar, start, count)
+    if _counts_at_once(calendar, start_day, count):
         return start
     return calendar.instant(calendar.local(start_day).date() + timedelta(days=1), 0)
 
 
-def _is_worked(calendar: WorkingCalendar, day: datetime) -> bool:
-    return bool(calendar.spans_on(calendar.local(day).date()))
+def _counts_at_once(calendar: WorkingCalendar, start_day: datetime, count: DayCount) -> bool:
+    return count.from_same_day and bool(calendar.spans_on(calendar.local(start_day).date()))
 
 
-def _received(calendar: WorkingCalendar, start: datetime, cut_off: int) -> datetime:
+def _received(calendar: WorkingCalendar, start: datetime, count: DayCount) -> datetime:
+    if count.cut_off is None:
+        return start
     local = calendar.local(start)
-    in_time = local.hour * 60 + local.minute < cut_off and calendar.spans_on(local.date())
+    in_time = local.hour * 60 + local.minute < count.cut_off and calendar.spans_on(local.date())
     return start if in_time else _last_instant(calendar.end_of_working_day(start, 1))
 
 

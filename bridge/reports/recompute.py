@@ -95,6 +95,7 @@ class CalendarChange:
             same = changed(obligation, calendar_version=calendar.version)
             return Revised(same, policy, calendar, parts_at=until)
         last = policy.steps[obligation.step - 1] if obligation.step else None
+        # Who starts later is due on no earlier day, and calendars part at a midnight: the last of a day speaks for all.
         if last and not obligation.pauses and self._latest_due(obligation, policy, held) <= until:
             last = None  # due then under both
         return Revised(timed(obligation, policy, calendar), policy, calendar, last, until)

@@ -42,7 +42,7 @@ TWO_WAYS = [
     (b"[" + b"9" * 5000 + b"]", "not JSON"),
     (b"\xff\xfe{\x00}\x00", "not UTF-8: byte 0"),
     (b'{"x": "\xc3("}', "not UTF-8: byte 7"),
-    (b"\xef\xbb\xbf{}", "not JSON"),
+    (b"\xef\xbb\xbf{}", "begins with a byte order mark; send UTF-8 without one"),
     ('{"x": "\ud800"}'.encode("utf-8", "surrogatepass"), "not UTF-8"),
     (b"", "not JSON"),
     (b"{} {}", "not JSON"),
