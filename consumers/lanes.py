@@ -82,6 +82,9 @@ class _Lane:
         self._lock = threading.Lock()
         self._ended = False
         self._busy = threading.Lock()
+
+    def start(self) -> None:
+        """Begin with what it was given: with nothing at hand, a slow moment would already be idleness."""
         self._thread.start()
 
     def put(self, messages: Sequence[Message]) -> Future[float] | None:
@@ -281,6 +284,7 @@ class Lanes:
             if lane is None or done is None:
                 lane = self._lanes[destination, number] = _Lane(f"{self._name}-{destination}-{number}", self._make)
                 done = lane.put(messages)
+                lane.start()
         return Given(lane, destination, messages, done, time.monotonic()) if done else None
 
     def _put_off(self, messages: Sequence[Message], for_s: float) -> None:

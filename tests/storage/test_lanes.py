@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from bridge.storage.database import DatabaseAway
 from bridge.storage.tables import deliveries
-from consumers.lanes import FULL_FOR_S, MOST_WAITING, WIDTH, Lanes, by_person, by_report
+from consumers.lanes import FULL_FOR_S, MOST_WAITING, WIDTH, Lanes, _Lane, by_person, by_report
 from consumers.telling import LEASE_S
 from tests.servers import eventually
 from tests.storage.office import Office
@@ -193,6 +193,22 @@ def test_lane_that_had_nothing_to_do_ends_and_another_takes_over(
     eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("idle-")], 20)
     lanes.handle(made["one"])
     assert (recorder.made, recorder.closed, len(recorder.done)) == (2, 1, 2)
+
+
+def test_new_lane_whose_first_messages_come_slowly_is_not_idle(
+    office: Office, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.lanes.IDLE_S", 0.0)
+    put = _Lane.put
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.1)
+        return put(*given)
+
+    monkeypatch.setattr(_Lane, "put", slowly)
+    made = callbacks(office, one=1)
+    Lanes(office.database, "t", recorder.make, by_report).handle(made["one"])
+    assert (recorder.done, office.rows("outbox")) == (ids(made["one"]), [])
 
 
 def test_told_to_stop_it_ends_what_it_has_in_hand_and_begins_nothing_more(office: Office, recorder: Recorder) -> None:
