@@ -6,7 +6,7 @@ Where the days off come from (law, decree, library) is the configuration's busin
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from bridge.reports.tracks import Track
@@ -93,7 +93,7 @@ class WorkingCalendar:
         Raises:
             NoWorkingTime: not enough working time in the ten years after `start`.
         """
-        start, work = in_utc(start), timedelta(seconds=working_s)
+        start, work = in_utc(start), _seconds(working_s)
         # Nearly always it is on the track there is; local days begin within a day of UTC's.
         known, earliest = self._known(), start.toordinal() - 1
         if known and known.first <= earliest and (at := known.after(start, work, earliest + _LONGEST_SEARCH_DAYS)):
@@ -191,6 +191,11 @@ class WorkingCalendar:
         while (at := wall.replace(tzinfo=zone).astimezone(UTC)).astimezone(zone).replace(tzinfo=None) != wall:
             wall += timedelta(minutes=1)
         return at
+
+
+@lru_cache(1000)  # spans are few, and making one is a fifth of finding its end
+def _seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
 
 
 def in_utc(at: datetime) -> datetime:

@@ -52,6 +52,10 @@ class Unit(StrEnum):
     WORKING_DAYS = "working days"
 
 
+#: A member looked up in its enum costs more than many a sum with it.
+_WALL_SECONDS, _WORKING_SECONDS = Unit.WALL_SECONDS, Unit.WORKING_SECONDS
+
+
 @dataclass(frozen=True)
 class Span:
     """A length of time in one unit: seconds, working seconds, or working days (to the end of the last)."""
@@ -253,10 +257,13 @@ def timed(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> 
     return changed(obligation, next_due=next_due, deadline_at=deadline, calendar_version=calendar.version)
 
 
+_new = object.__new__
+
+
 def changed(obligation: Obligation, **values: Any) -> Obligation:
     """Return the obligation with other values; when many clocks move, `dataclasses.replace` is half the work."""
-    other = object.__new__(Obligation)
-    vars(other).update(vars(obligation), **values)
+    other: Obligation = _new(Obligation)
+    other.__dict__.update(obligation.__dict__, **values)
     return other
 
 
@@ -267,7 +274,9 @@ def due_at(obligation: Obligation, span: Span, calendar: WorkingCalendar, days: 
     """
     paused_s = 0.0
     due = _due(obligation.started_at, span, paused_s, calendar, days)
-    for since, until in _standstills(obligation) if obligation.pauses else ():
+    if not obligation.pauses:
+        return due
+    for since, until in _standstills(obligation):
         if since >= due:
             break
         paused_s += stood_still_s(obligation, span, calendar, days, since, until)
@@ -287,10 +296,11 @@ def stood_still_s(
 
 
 def _due(start: datetime, span: Span, paused_s: float, calendar: WorkingCalendar, days: DayCount) -> datetime:
-    if span.unit is Unit.WALL_SECONDS:
-        return start + timedelta(seconds=span.amount + paused_s)
-    if span.unit is Unit.WORKING_SECONDS:
+    unit = span.unit
+    if unit is _WORKING_SECONDS:
         return calendar.add(start, span.amount + paused_s)
+    if unit is _WALL_SECONDS:
+        return start + timedelta(seconds=span.amount + paused_s)
     due = due_on(calendar, start, span.amount, days)
     return calendar.add(due, paused_s) if paused_s else due
 

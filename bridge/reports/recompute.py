@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clocks import Deed, Kind, Obligation, Policy, Step, changed, due_at, timed
+from bridge.reports.reckoner import Reckoner
 from bridge.reports.rulebook import Rulebook
 
 #: Between today's policy and the mark of the steps that fired before it was applied, in the name of a version.
@@ -72,10 +73,7 @@ class CalendarChange:
     book: Rulebook
     name: str = ""
     what: str = "calendar"
-    _parting: dict[tuple[str, str], datetime] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _latest: dict[tuple[str, str, int, int], datetime] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _terms: dict[tuple[str, str, str], "_Terms"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def targets(self, standing: Standing) -> tuple[str, str] | None:
         """Return the name and version of the office's calendar; None too for an office that is no more."""
@@ -87,34 +85,33 @@ class CalendarChange:
 
     def revised(self, obligation: Obligation, standing: Standing) -> Revised:
         """Return the clock with its times in today's calendar."""
-        policy, held = self.book.frozen(obligation)
-        calendar = self.book.calendar_for(standing.office)
-        until = self._same_until(held, calendar)
+        held, today, until = self._terms_of(obligation, standing)
+        policy, calendar = today.policy, today.calendar
         if max(obligation.next_due or obligation.deadline_at, obligation.deadline_at) <= until:
             # The calendars part only later: computing afresh could but give the same (I23).
             same = changed(obligation, calendar_version=calendar.version)
             return Revised(same, policy, calendar, parts_at=until)
         last = policy.steps[obligation.step - 1] if obligation.step else None
-        # Who starts later is due on no earlier day, and calendars part at a midnight: the last of a day speaks for all.
-        if last and not obligation.pauses and self._latest_due(obligation, policy, held) <= until:
+        if last and held.step_due(obligation, obligation.step - 1) <= until:
             last = None  # due then under both
-        return Revised(timed(obligation, policy, calendar), policy, calendar, last, until)
+        return Revised(today.timed(obligation), policy, calendar, last, until)
 
-    def _latest_due(self, obligation: Obligation, policy: Policy, held: WorkingCalendar) -> datetime:
-        """Return when the last step fired was due at the latest, of all clocks that started on its day (UTC)."""
-        day, step = obligation.started_at.date(), obligation.step
-        key = (policy.version, held.version, step, day.toordinal())
-        if key not in self._latest:
-            day_end = datetime.combine(day + timedelta(days=1), time(), UTC)
-            last_of_all = changed(obligation, started_at=day_end)
-            self._latest[key] = due_at(last_of_all, policy.steps[step - 1].at, held, policy.days)
-        return self._latest[key]
+    def _terms_of(self, obligation: Obligation, standing: Standing) -> "_Terms":
+        key = (standing.office, obligation.policy_version, obligation.calendar_version)
+        if key not in self._terms:
+            policy, held = self.book.frozen(obligation)
+            calendar = self.book.calendar_for(standing.office)
+            until = calendar.same_until(held) or _NEVER
+            self._terms[key] = _Terms(Reckoner(policy, held), Reckoner(policy, calendar), until)
+        return self._terms[key]
 
-    def _same_until(self, held: WorkingCalendar, today: WorkingCalendar) -> datetime:
-        key = (held.version, today.version)
-        if key not in self._parting:
-            self._parting[key] = today.same_until(held) or _NEVER
-        return self._parting[key]
+
+class _Terms(NamedTuple):
+    """A policy under the calendar that is held and under today's; until `until` they are the same."""
+
+    held: Reckoner
+    today: Reckoner
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -186,6 +183,10 @@ def _counterpart(fired: tuple[Step, ...], today: Policy) -> Step | None:
     return warnings[given - 1] if given <= len(warnings) else None
 
 
+#: Tells when the last fired step of a clock's cycle fired; None when none did.
+FiredAt = Callable[[Obligation], datetime | None]
+
+
 class Moved(NamedTuple):
     """What applying a change does to one clock.
 
@@ -203,7 +204,8 @@ class Moved(NamedTuple):
     @property
     def moves(self) -> bool:
         """Tell whether a time changes; otherwise only the versions do."""
-        return (self.before.next_due, self.before.deadline_at) != (self.after.next_due, self.after.deadline_at)
+        before, after = self.before, self.after
+        return before.deadline_at != after.deadline_at or before.next_due != after.next_due
 
     def noted(self, reason: str) -> dict[str, Any]:
         """Return what the history says of it (I27), as plain JSON values."""
@@ -224,7 +226,7 @@ def move(
     standing: Standing,
     change: Change,
     *,
-    fired_at: Callable[[], datetime | None],
+    fired_at: FiredAt,
     now: datetime,
 ) -> tuple[Moved, Policy]:
     """Return what the change does to a clock that is concerned, and the policy it then keeps.
@@ -232,38 +234,29 @@ def move(
     Fired steps stay fired. When the next due time changes, `moved_at` says so to whoever fires it.
 
     Args:
-        fired_at: Returns when the last fired step of this cycle fired; asked only if it matters.
+        fired_at: Returns when the last fired step of a clock's cycle fired; asked only if it matters.
 
     Raises:
         UnknownVersion: the policy or calendar the clock holds is not loaded.
     """
     revised = change.revised(obligation, standing)
-    after = revised.obligation
-    if after.next_due != obligation.next_due:
-        after = changed(after, moved_at=now)
-    moved = Moved(
-        obligation,
-        after,
-        overdue=after.deadline_at <= now < obligation.deadline_at,
-        at_once=after.next_due is not None
-        and after.next_due <= now
-        and (obligation.next_due is None or now < obligation.next_due),
-        premature_by_s=_premature_by(obligation, revised, change, fired_at),
-    )
-    return moved, revised.policy
+    after, before_due = revised.obligation, obligation.next_due
+    if (after_due := after.next_due) != before_due:
+        vars(after)["moved_at"] = now  # new, and nobody else's yet: one copy less of each
+    overdue = after.deadline_at <= now < obligation.deadline_at
+    at_once = after_due is not None and after_due <= now and (before_due is None or now < before_due)
+    premature_by_s = _premature_by(obligation, revised, change, fired_at) if revised.last else None
+    return Moved(obligation, after, overdue, at_once, premature_by_s), revised.policy
 
 
-def _premature_by(
-    obligation: Obligation, revised: Revised, change: Change, fired_at: Callable[[], datetime | None]
-) -> float | None:
-    if revised.last is None:
-        return None
+def _premature_by(obligation: Obligation, revised: Revised, change: Change, fired_at: FiredAt) -> float | None:
+    assert revised.last is not None  # noqa: S101
     held, calendar = change.book.frozen(obligation)
     was = due_at(obligation, held.steps[obligation.step - 1].at, calendar, held.days)
     if was <= revised.parts_at:
         return None
     due = due_at(obligation, revised.last.at, revised.calendar, revised.policy.days)
-    if due <= was or (fired := fired_at()) is None or due <= fired:
+    if due <= was or (fired := fired_at(obligation)) is None or due <= fired:
         return None
     # A step that came early because nobody stood on the one before is early by that, not by the change.
     return (due - max(was, fired)).total_seconds()

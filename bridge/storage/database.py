@@ -5,7 +5,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from bridge.storage.statements import locking, new_into
 SQLITE_BUSY_S = 15
 #: A connection that has lain in the pool for so many seconds is tried before it is used.
 IDLE_S = 2.0
+STREAMED_AT_ONCE = 2000
 OUTBOX_CHANNEL = "bridge_outbox"
 #: What lets whoever waits for the outbox look once PostgreSQL has committed; see Database.wake_relay.
 WAKE_RELAY = f"SELECT pg_notify('{OUTBOX_CHANNEL}', '')"
@@ -141,6 +142,28 @@ class Database:
                     yield connection
         except (OperationalError, InterfaceError) as error:
             raise DatabaseAway(str(error.orig)) from error
+
+    def stream(self, connection: Connection, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
+        """Yield all rows of a statement without parameters, while PostgreSQL sends the next ones.
+
+        Nothing else can be asked of the connection meanwhile.
+
+        Raises:
+            DatabaseAway: was lost on the way.
+        """
+        if self.is_sqlite:
+            yield from connection.execute(statement.execution_options(yield_per=STREAMED_AT_ONCE))
+            return
+        text = statement.compile(self.engine, compile_kwargs={"literal_binds": True})
+        written = (column.type.compile(self.engine.dialect) for column in statement.selected_columns)
+        types = [name.partition("(")[0].lower() for name in written]  # "VARCHAR(64)"
+        driver: Any = connection.connection.driver_connection
+        try:
+            with driver.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
+                copy.set_types(types)
+                yield from copy.rows()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise DatabaseAway(str(error)) from error
 
     def now(self, connection: Connection) -> datetime:
         """Return the database's clock, aware, UTC: the only clock that decides (a worker's own may be wrong)."""

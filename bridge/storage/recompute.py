@@ -27,10 +27,10 @@ _STANDING = (
 _IS_OF = reports.c.report_id == obligations.c.report_id
 _CLOCKS = sa.select(
     *_STANDING,
+    obligations.c.state,
     reports.c.ticket,
     obligations.c.report_id,
     obligations.c.cycle,
-    obligations.c.state,
     obligations.c.step,
     obligations.c.level,
     obligations.c.next_due,
@@ -39,16 +39,16 @@ _CLOCKS = sa.select(
     sa.cast(obligations.c.pauses, sa.Text),  # nearly always "[]", not worth decoding
     obligations.c.moved_at,
 ).select_from(reports.join(obligations, _IS_OF))
-_AT_ONCE = 2000
 _THESE = _CLOCKS.where(_OPEN, among(obligations.c.report_id, "ids")).order_by(
     obligations.c.report_id, obligations.c.kind
 )
 
 #: What a move changes of a clock.
 _MOVES = ("next_due", "deadline_at", "policy_version", "calendar_version", "moved_at")
+_KEY = ("report_id", "kind")
 _MOVE_ONE = (
     sa.update(obligations)
-    .where(obligations.c.report_id == sa.bindparam("_report_id"), obligations.c.kind == sa.bindparam("_kind"))
+    .where(*(obligations.c[name] == sa.bindparam(f"_{name}") for name in _KEY))
     .values({name: sa.bindparam(name) for name in _MOVES})
 )
 # PostgreSQL takes all rows in one statement, ten times as fast as one each: its locks are held the shorter.
@@ -61,7 +61,12 @@ _MOVE_ALL = sa.text(
     " INSERT INTO history (report_id, cycle, event, actor, at, data)"
     " SELECT report_id, cycle, 'due_moved', :actor, :now, data FROM given WHERE data IS NOT NULL"
 )
-_STATES = {state.value: state for state in ClockState}
+
+_BEGUN_LATER = (
+    sa.select(revisions)
+    .where(revisions.c.id > sa.bindparam("number"), revisions.c.what == sa.bindparam("what"))
+    .order_by(revisions.c.id)
+)
 
 
 class OpenClock(NamedTuple):
@@ -91,12 +96,11 @@ def report_ids(connection: Connection, change: Change) -> list[str]:
     return sorted({report_id for row in rows if change.targets(_standing(row[:5])) for report_id in row[5].split(",")})
 
 
-def open_clocks(connection: Connection, change: Change) -> Iterator[OpenClock]:
-    """Yield all open clocks the change concerns, without locking them."""
+def open_clocks(database: Database, connection: Connection, change: Change) -> Iterator[OpenClock]:
+    """Yield all open clocks the change concerns, without locking them; see Database.stream."""
     is_concerned = cache(lambda standing: change.targets(standing) is not None)
-    rows = connection.execute(_CLOCKS.where(_OPEN).execution_options(yield_per=_AT_ONCE))
-    for part in rows.partitions():
-        yield from (clock for clock in map(_clock, part) if is_concerned(clock.standing))
+    clocks = map(_clock, database.stream(connection, _CLOCKS.where(_OPEN)))
+    return (clock for clock in clocks if is_concerned(clock.standing))
 
 
 def need_not_be_on_disk(database: Database, connection: Connection) -> None:
@@ -130,24 +134,49 @@ def write_moves(
     database: Database, connection: Connection, moves: Iterable[Moved], *, reason: str, actor: str, now: datetime
 ) -> None:
     """Move the clocks, which the caller has locked, and note in the history whichever changes its times."""
-    rows = [_move_row(moved, reason) for moved in moves]
-    if not rows:
-        return
-    if not database.is_sqlite:
-        text = json.dumps(rows, default=datetime.isoformat)
-        connection.execute(_MOVE_ALL, {"rows": text, "actor": actor, "now": now})
-        return
-    connection.execute(_MOVE_ONE, [{**row, "_report_id": row["report_id"], "_kind": row["kind"]} for row in rows])
-    said = {"event": "due_moved", "actor": actor, "at": now}
-    lines = [{name: row[name] for name in ("report_id", "cycle", "data")} | said for row in rows if row["data"]]
-    if lines:
-        connection.execute(sa.insert(history), lines)
+    if database.is_sqlite:
+        _move_one_by_one(connection, list(moves), reason, actor, now)
+    elif rows := [_move_row(moved, reason) for moved in moves]:
+        connection.execute(_MOVE_ALL, {"rows": json.dumps(rows), "actor": actor, "now": now})
 
 
 def _move_row(moved: Moved, reason: str) -> dict[str, Any]:
-    values = vars(moved.after)
-    data = moved.noted(reason) if moved.moves else None
-    return {"data": data, **{name: values[name] for name in ("report_id", "kind", "cycle", *_MOVES)}}
+    """Return a row of _MOVE_ALL in plain JSON values; no instant is written as text twice."""
+    after = moved.after
+    data = moved.noted(reason) if moved.moves else {}
+    return {
+        "report_id": after.report_id,
+        "kind": after.kind,
+        "cycle": after.cycle,
+        "next_due": data["next_now"] if "next_now" in data else _text(after.next_due),
+        "deadline_at": data.get("deadline_now") or _text(after.deadline_at),
+        "policy_version": after.policy_version,
+        "calendar_version": after.calendar_version,
+        "moved_at": _same_text(after.moved_at),
+        "data": data or None,
+    }
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+_same_text = lru_cache(10)(_text)  # nearly all are moved at one moment
+
+
+def _move_one_by_one(connection: Connection, moves: Sequence[Moved], reason: str, actor: str, now: datetime) -> None:
+    rows = [vars(moved.after) for moved in moves]
+    keyed = ({name: row[name] for name in _MOVES} | {f"_{name}": row[name] for name in _KEY} for row in rows)
+    if rows:
+        connection.execute(_MOVE_ONE, list(keyed))
+    lines = [
+        {"report_id": row["report_id"], "cycle": row["cycle"], "event": "due_moved", "actor": actor, "at": now}
+        | {"data": moved.noted(reason)}
+        for moved, row in zip(moves, rows, strict=True)
+        if moved.moves
+    ]
+    if lines:
+        connection.execute(sa.insert(history), lines)
 
 
 def keep_policies(database: Database, connection: Connection, policies: Iterable[Policy], *, now: datetime) -> None:
@@ -168,8 +197,8 @@ def begin(connection: Connection, what: str, targets: dict[str, str], *, reason:
 
 def begun_later(connection: Connection, number: int, what: str) -> list[dict[str, Any]]:
     """Return what was begun after that, oldest first."""
-    statement = sa.select(revisions).where(revisions.c.id > number, revisions.c.what == what)
-    return [dict(row) for row in connection.execute(statement.order_by(revisions.c.id)).mappings()]
+    found = connection.execute(_BEGUN_LATER, {"number": number, "what": what}).mappings()
+    return [dict(row) for row in found]
 
 
 def concerned(found: Iterable[Standing], change: Change) -> list[Standing]:
@@ -183,27 +212,23 @@ def _standing(row: tuple[str, str, str, str, str]) -> Standing:
 
 
 @lru_cache(1000)
-def _blank(standing: Standing) -> Obligation:
-    """Return an obligation of that kind and these versions, to be filled in: half the work of a new one."""
-    ever = datetime.min.replace(tzinfo=UTC)
+def _blank(shared: tuple[str, str, str, str, str, str]) -> tuple[Standing, Obligation]:
+    """Return the standing of clocks that share it and a state, and one such clock, to be filled in."""
+    standing, state, ever = _standing(shared[:5]), shared[5], datetime.min.replace(tzinfo=UTC)
     versions_held = (standing.policy_version, standing.calendar_version)
-    return Obligation("", standing.kind, 1, ClockState.RUNNING, 0, 0, None, ever, ever, (), *versions_held)
+    return standing, Obligation("", standing.kind, 1, ClockState(state), 0, 0, None, ever, ever, (), *versions_held)
 
 
 def _clock(row: Any) -> OpenClock:
-    standing = _standing(row[:5])
-    ticket, report_id, cycle, state, step, level, next_due, deadline_at, started_at, pauses, moved_at = row[5:]
-    obligation = changed(
-        _blank(standing),
-        report_id=report_id,
-        cycle=cycle,
-        state=_STATES[state],
-        step=step,
-        level=level,
-        next_due=next_due,
-        deadline_at=deadline_at,
-        started_at=started_at,
-        pauses=() if pauses == "[]" else pauses_of(json.loads(pauses)),
-        moved_at=moved_at,
-    )
+    office, policies, kind, policy_version, calendar_version, state, *own = row
+    ticket, report_id, cycle, step, level, next_due, deadline_at, started_at, pauses, moved_at = own
+    standing, blank = _blank((office, policies, kind, policy_version, calendar_version, state))
+    obligation = changed(blank)
+    # One by one: less than half the work of calling by these names.
+    fields = obligation.__dict__
+    fields["report_id"], fields["cycle"], fields["step"], fields["level"] = report_id, cycle, step, level
+    fields["next_due"], fields["deadline_at"], fields["started_at"] = next_due, deadline_at, started_at
+    fields["moved_at"] = moved_at
+    if pauses != "[]":
+        fields["pauses"] = pauses_of(json.loads(pauses))
     return OpenClock(ticket, standing, obligation)

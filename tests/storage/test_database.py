@@ -1,13 +1,15 @@
 """The two doors: whole or not at all, one consistent view, and errors by our own names."""
 
+from datetime import UTC
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from bridge.storage import workers
-from bridge.storage.database import Conflict, Database, DatabaseAway
+from bridge.storage.database import STREAMED_AT_ONCE, Conflict, Database, DatabaseAway
 from bridge.storage.tables import reports, webhooks
 from bridge.storage.tables import workers as table
 from tests.storage.crashes import Standstill, together
@@ -118,6 +120,49 @@ def test_body_of_a_webhook_may_hold_any_byte(office: Office) -> None:
         row = {"source": "s", "webhook_id": "w", "effect": "set_aside", "received_at": office.database.now(connection)}
         connection.execute(sa.insert(webhooks), [{**row, "sha256": "0" * 64, "body": every}])
     assert bytes(office.rows("webhooks")[0]["body"]) == every
+
+
+# --- a stream of rows -------------------------------------------------------------------------------------------------
+
+_WORKERS = sa.select(table.c.worker, table.c.seen_at, sa.literal_column("7", sa.Integer).label("seven")).order_by(
+    table.c.worker
+)
+
+
+def _many(database: Database, count: int) -> list[tuple[Any, ...]]:
+    with database.write() as connection:
+        now = database.now(connection)
+        rows = [{"worker": f"{number:06}", "step": "take_in", "seen_at": now} for number in range(count)]
+        connection.execute(sa.insert(table), rows)
+    return [(row["worker"], now, 7) for row in rows]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2 * STREAMED_AT_ONCE + 1])
+def test_stream_is_what_the_statement_says_and_the_connection_goes_on(database: Database, count: int) -> None:
+    rows = _many(database, count) if count else []
+    with database.read() as connection:
+        assert [tuple(row) for row in database.stream(connection, _WORKERS)] == rows
+        assert database.now(connection).tzinfo is UTC
+
+
+def test_stream_may_be_left_early(database: Database) -> None:
+    rows = _many(database, 50_000)
+    with database.read() as connection:
+        streamed = database.stream(connection, _WORKERS)
+        assert tuple(next(streamed)) == rows[0]
+        streamed.close()
+    assert _names(database)[0] == "000000"
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_database_lost_in_the_middle_of_a_stream_is_away(database: Database) -> None:
+    _many(database, 50_000)
+    with pytest.raises(DatabaseAway, match="connection"), database.read() as connection:
+        mine = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        for number, _ in enumerate(database.stream(connection, _WORKERS)):
+            if number == 10:
+                with database.read() as other:
+                    other.exec_driver_sql(f"SELECT pg_terminate_backend({mine})")
 
 
 def test_postgresql_that_is_not_there_is_away() -> None:

@@ -67,7 +67,7 @@ def standing(clock: Obligation) -> Standing:
 def moved(clock: Obligation, change: Change, **given: Any) -> Moved:
     """What the change does to the clock."""
     fired_at = given.pop("fired_at", None)
-    found, _ = move(clock, standing(clock), change, fired_at=lambda: fired_at, now=given.get("now", NOW))
+    found, _ = move(clock, standing(clock), change, fired_at=lambda _: fired_at, now=given.get("now", NOW))
     return found
 
 
@@ -484,7 +484,9 @@ def test_ladder_gone_on_with_is_named_after_todays_policy_the_level_and_what_fir
 def test_policy_change_is_followed_by_the_next_one() -> None:
     second, third = ladder(("6 hours", 2, "role:chair")), ladder(("7 hours", 2, "role:chair"), version="acknowledge@3")
     clock = timed(a_clock(HELD, step=2, level=1), HELD, a_calendar())
-    once, policy = move(clock, standing(clock), PolicyChange(with_policy(second, HELD)), fired_at=lambda: None, now=NOW)
+    once, policy = move(
+        clock, standing(clock), PolicyChange(with_policy(second, HELD)), fired_at=lambda _: None, now=NOW
+    )
     change = PolicyChange(with_policy(third, policy))
     assert change.targets(standing(once.after)) == ("default/acknowledge", "acknowledge@3")
     assert moved(once.after, change).after.next_due == MONDAY + timedelta(hours=7)
