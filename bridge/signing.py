@@ -166,4 +166,5 @@ def _signed(webhook_id: str, timestamp: str, body: bytes) -> bytes:
 
 
 def _mac(key: bytes, signed: bytes) -> bytes:
-    return hmac.digest(key, signed, sha256)
+    # Not hmac.digest: that lets go of the interpreter, and of thirty busy threads it comes back last.
+    return hmac.new(key, signed, sha256).digest()

@@ -27,8 +27,10 @@ log = structlog.get_logger()
 #: Received webhooks that share one message at most; beyond this a group no longer gets cheaper.
 GROUP_MESSAGES = 64
 GROUP_BYTES = 512 * 1024
-#: Unconfirmed messages at a time. Small, so that what arrives meanwhile gathers into a group.
+#: Unconfirmed messages at a time; of received webhooks fewer, so that what arrives meanwhile gathers into a group: what
+#: it costs to send and to confirm is paid by the group.
 WINDOW = 4
+WEBHOOKS_WINDOW = 1
 
 
 class _Away(Exception):
@@ -159,11 +161,12 @@ class PikaPublisher:
 
     def _drain(self) -> None:
         self._drain_asked = False
-        while self._channel is not None and len(self._in_flight) < WINDOW:
-            group = self._next_group()
-            if not group:
-                return
-            self._send(group)
+        while self._channel is not None and self._gathered and len(self._in_flight) < self._window():
+            if group := self._next_group():
+                self._send(group)
+
+    def _window(self) -> int:
+        return WEBHOOKS_WINDOW if self._gathered[0].message.type == "webhook.received" else WINDOW
 
     def _next_group(self) -> list[Waiting]:
         """Return what goes out as one message: received webhooks together, everything else alone."""
