@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
+from bridge.broker.messages import Message
 from bridge.broker.publisher import NotDurable, Publisher, open_publisher
-from tests.broker.queues import LIMIT_S, NOTICES, Broker, at_once, notice
+from tests.broker.queues import INTAKE, LIMIT_S, NOTICES, Broker, at_once, names_in, notice, webhook
 from tests.servers import RabbitMQ, eventually
 
 
@@ -100,6 +101,32 @@ def test_frozen_broker_fails_in_time_and_publishing_goes_on_by_itself_when_it_th
     eventually(lambda: publisher.healthy, LIMIT_S)
     found = set(map(int, broker.drained(NOTICES, 2)))
     assert {0, 1000} <= found <= {*range(21), 1000}
+
+
+def test_what_comes_while_a_group_is_under_way_gathers_into_the_next(
+    broker: Broker, publisher: Publisher, rabbitmq: RabbitMQ
+) -> None:
+    publishing = []
+
+    def begin(*messages: Message, waiting: int) -> None:
+        started = [threading.Thread(target=publisher.publish, args=([one],)) for one in messages]
+        for thread in started:
+            thread.start()
+        inside = vars(publisher)
+        eventually(lambda: inside["_in_flight"] and len(inside["_gathered"]) == waiting, LIMIT_S)
+        publishing.extend(started)
+
+    rabbitmq.freeze()
+    begin(webhook("first"), waiting=0)
+    begin(*(webhook(f"w{number}") for number in range(10)), waiting=10)
+    begin(notice(1), waiting=11)  # the relay's: alone, and behind what came before it
+    rabbitmq.thaw()
+    for thread in publishing:
+        thread.join(LIMIT_S)
+    with broker.taking(INTAKE) as taking:
+        eventually(lambda: taking.nothing_more() and len(taking.names()) == 11, 20)
+        assert sorted(len(names_in(message.body)) for message in taking.messages) == [1, 10]
+    assert broker.drained(NOTICES, 2) == ["0", "1"]
 
 
 def test_stopped_broker_fails_in_time_and_publishing_goes_on_by_itself_when_it_is_back(
