@@ -115,11 +115,17 @@ class PikaPublisher:
             self._connection = connection
             if self._closing.is_set():  # told so when there was nothing to close yet
                 connection.ioloop.add_callback_threadsafe(functools.partial(self._close_connection, connection))
-        connection.ioloop.start()
-        self._channel = None
-        with self._asking:
-            self._connection = None
-        connection.ioloop.close()  # else its wake-up sockets stay open, a pair for every lost connection
+        try:
+            connection.ioloop.start()
+        except AssertionError:
+            # Told to close during the handshake, pika 1.4 stumbles over its own word for that (a class, no instance).
+            if not self._closing.is_set():
+                raise
+        finally:
+            self._channel = None
+            with self._asking:
+                self._connection = None
+            connection.ioloop.close()  # else its wake-up sockets stay open, a pair for every lost connection
         self._take_back()
 
     def _opened(self, connection: SelectConnection) -> None:

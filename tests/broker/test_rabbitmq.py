@@ -1,5 +1,7 @@
 """Publishing to RabbitMQ while it is frozen, away, full, killed: never a success that is none, never stuck for good."""
 
+import gc
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -101,6 +103,21 @@ def test_frozen_broker_fails_in_time_and_publishing_goes_on_by_itself_when_it_th
     eventually(lambda: publisher.healthy, LIMIT_S)
     found = set(map(int, broker.drained(NOTICES, 2)))
     assert {0, 1000} <= found <= {*range(21), 1000}
+
+
+def test_publisher_that_is_closed_while_it_connects_ends_and_leaves_no_socket() -> None:
+    """Nor does its thread end with an exception: pytest fails a test for either."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes the connection, and never says a word of AMQP
+        for wait_s in (0.0, 0.05, 0.3):
+            publisher = open_publisher(f"amqp://127.0.0.1:{mute.getsockname()[1]}/x")
+            connection, _ = mute.accept()
+            time.sleep(wait_s)
+            started = time.monotonic()
+            publisher.close()
+            assert time.monotonic() - started < 8
+            connection.close()
+    gc.collect()
+    assert not [thread for thread in threading.enumerate() if thread.name == "publisher"]
 
 
 def test_what_comes_while_a_group_is_under_way_gathers_into_the_next(
