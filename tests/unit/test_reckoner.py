@@ -12,7 +12,7 @@ from bridge.reports.calendars import NoWorkingTime, WorkingCalendar
 from bridge.reports.clocks import ClockState, Kind, Obligation, Pause, Policy, due_at, timed
 from bridge.reports.daycounts import DayCount
 from bridge.reports.reckoner import Reckoner
-from tests.unit.given import MONDAY, TRIAGE, a_calendar, a_clock, a_policy
+from tests.unit.given import COMPLETION, MONDAY, TRIAGE, a_calendar, a_clock, a_policy
 from tests.unit.test_explaining import DAY_COUNTS, SPANS
 from tests.unit.walked import instants, walked_calendars
 
@@ -22,8 +22,8 @@ def clocks_of_one_hour(draw: st.DrawFn) -> tuple[list[Obligation], Policy, Worki
     """Clocks of any policy in any calendar that all start within an hour, some of them paused."""
     walked = draw(walked_calendars())
     rung = a_policy(Kind.TRIAGE, "1 second", ("1 second", "role:chair", "notify"))
-    step = replace(rung.steps[0], at=draw(SPANS))
-    policy = replace(rung, span=draw(SPANS), steps=(step, step), days=draw(DAY_COUNTS))
+    steps = tuple(replace(rung.steps[0], at=draw(SPANS)) for _ in range(2))
+    policy = replace(rung, span=draw(SPANS), steps=steps, days=draw(DAY_COUNTS))
     moment = draw(instants(walked, whole_minutes=False)).astimezone(UTC)
     hour = moment.replace(minute=0, second=0, microsecond=0)
     starts = draw(st.lists(st.integers(0, 3_599_999_999), min_size=2, max_size=6))
@@ -77,8 +77,9 @@ def reckonings(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
 def test_what_is_the_same_all_hour_is_reckoned_twice_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     starts, together = reckonings(monkeypatch), Reckoner(TRIAGE, a_calendar())
     hour = MONDAY.replace(minute=0, second=0, microsecond=0)
-    for minutes in range(60):
-        together.step_due(a_clock(TRIAGE, started_at=hour + timedelta(minutes=minutes)), 0)
+    for minutes in (59, 30, 0, 1, 59):
+        at = hour + timedelta(minutes=minutes, seconds=58, microseconds=7)
+        together.step_due(a_clock(TRIAGE, started_at=at), 0)
     assert starts == [hour, hour + timedelta(hours=1) - datetime.resolution]
 
 
@@ -125,3 +126,11 @@ def test_end_of_the_calendar_within_the_hour_stops_only_whom_it_concerns() -> No
     too_late = a_clock(policy, started_at=four + timedelta(seconds=1))
     with pytest.raises(NoWorkingTime):
         together.timed(too_late)
+
+
+def test_each_step_and_the_deadline_have_their_own_due_times() -> None:
+    together, clock = Reckoner(COMPLETION, a_calendar()), a_clock(COMPLETION)
+    dues = [together.step_due(clock, number) for number in range(len(COMPLETION.steps))]
+    assert dues == [due_at(clock, step.at, a_calendar(), COMPLETION.days) for step in COMPLETION.steps]
+    assert len(set(dues)) > 1
+    assert together.timed(clock) == timed(clock, COMPLETION, a_calendar())
