@@ -5,6 +5,7 @@ import json
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -63,7 +64,7 @@ class Database:
         )
         #: SQLite has one writer at a time. Threads of this process wait here for their turn: its own way of waiting
         #: is to sleep and look again.
-        self.turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
+        self.turn: AbstractContextManager[Any] = _InTurn() if self.is_sqlite else nullcontext()
         #: Rung when something has been put into SQLite's outbox; PostgreSQL notifies by itself.
         self.bells = Bells()
         event.listen(self.engine, "handle_error", _quote_no_row)
@@ -186,6 +187,43 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+class _InTurn:
+    """A lock that is given to whoever has waited longest; threading.Lock may go to the one who has just released it."""
+
+    def __init__(self) -> None:
+        self._looking, self._taken = threading.Lock(), False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._looking:
+            if not self._taken:
+                self._taken = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        try:
+            mine.acquire()
+        except BaseException:  # Ctrl-C: whoever is behind must not wait for somebody who has gone
+            self._go(mine)
+            raise
+
+    def _go(self, mine: threading.Lock) -> None:
+        with self._looking:
+            still_waiting = mine in self._waiting
+            if still_waiting:
+                self._waiting.remove(mine)
+        if not still_waiting:
+            self.__exit__()
+
+    def __exit__(self, *raised: object) -> None:
+        with self._looking:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
 
 
 class Wakeups:
