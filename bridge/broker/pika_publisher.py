@@ -117,10 +117,11 @@ class PikaPublisher:
                 connection.ioloop.add_callback_threadsafe(functools.partial(self._close_connection, connection))
         try:
             connection.ioloop.start()
-        except AssertionError:
+        except AssertionError as error:
             # Told to close during the handshake, pika 1.4 stumbles over its own word for that (a class, no instance).
             if not self._closing.is_set():
                 raise
+            log.info("broker_handshake_broken_off", error=type(error).__name__)
         finally:
             self._channel = None
             with self._asking:

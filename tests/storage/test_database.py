@@ -1,5 +1,7 @@
 """The two doors: whole or not at all, one consistent view, and errors by our own names."""
 
+import signal
+import threading
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from bridge.storage.tables import reports, webhooks
 from bridge.storage.tables import workers as table
 from tests.storage.crashes import Standstill, together
 from tests.storage.office import Office
+from tests.waiting import eventually
 
 
 def _seen(database: Database, name: str) -> None:
@@ -120,6 +123,45 @@ def test_body_of_a_webhook_may_hold_any_byte(office: Office) -> None:
         row = {"source": "s", "webhook_id": "w", "effect": "set_aside", "received_at": office.database.now(connection)}
         connection.execute(sa.insert(webhooks), [{**row, "sha256": "0" * 64, "body": every}])
     assert bytes(office.rows("webhooks")[0]["body"]) == every
+
+
+# --- the turn to write ------------------------------------------------------------------------------------------------
+
+
+class Interrupted(Exception):
+    """What a signal raises here, as Ctrl-C would."""
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_turn_goes_to_whoever_has_waited_longest_and_past_whom_a_signal_took_away(database: Database) -> None:
+    order: list[int] = []
+
+    def write(number: int) -> None:
+        with database.turn:
+            order.append(number)
+
+    def interrupted(*_: object) -> None:
+        raise Interrupted
+
+    waiting = vars(database.turn)["_waiting"]
+    before = signal.signal(signal.SIGALRM, interrupted)
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    try:
+        with database.turn:
+            for count, thread in enumerate(threads[:4], 1):
+                thread.start()
+                eventually(lambda count=count: len(waiting) == count)  # type: ignore[misc]
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Interrupted), database.turn:
+                pass
+            for count, thread in enumerate(threads[4:], 5):
+                thread.start()
+                eventually(lambda count=count: len(waiting) == count)  # type: ignore[misc]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    for thread in threads:
+        thread.join(20)
+    assert order == list(range(8))
 
 
 # --- a stream of rows -------------------------------------------------------------------------------------------------
