@@ -234,7 +234,7 @@ def _facts(account: Account, line: Line, language: str, names: Mapping[str, str]
     elif line.what is What.PAUSE:
         yield "until", local(facts["until"], zone, language) if facts["until"] else ""
         yield "by", who(facts["by"], language, names)
-        yield "reason", facts["reason"] or "–"
+        yield "reason", say(facts["reason"], language) or "–"
         yield "took", duration(round(facts["took_s"]), language)
     elif line.what in (What.FIRED, What.AHEAD):
         yield "rung", rung(facts, language)

@@ -49,6 +49,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "overtaken": ("terlewati oleh langkah berikutnya", "overtaken by the next step"),
     "amended": ("Pelapor memperbarui laporan", "Amended by the reporter"),
     "late_event": ("Kabar lama dari aplikasi kota, dicatat saja", "Late event from the city app, noted only"),
+    "told_late": (
+        "Pelapor terlambat diberi tahu; waktunya dikembalikan",
+        "The consumer was told late; the time is given back",
+    ),
     "due_moved": ("Tenggat bergeser", "Deadline moved"),
     "clock_stuck": ("Jam tidak dapat dihitung", "A clock could not be computed"),
     "new_report": ("Laporan baru untuk Anda", "A new report for you"),

@@ -172,6 +172,8 @@ def _policy(reading: Reading, place: str, kind: Kind, content: dict[str, Any]) -
             reading.faults.append(f"policies.toml: {place}: {after.at} comes after {before.at}; steps must rise")
     if kind is not Kind.COMPLETION and any(step.deed is Deed.CLOSE for step in steps):
         reading.faults.append(f"policies.toml: {place}: only the clock of the citizen (completion) may close a report")
+    if any(step.deed is Deed.CLOSE for step in steps[:-1]):
+        reading.faults.append(f"policies.toml: {place}: a closed report has no further steps; `close` must be the last")
     days = DayCount(
         from_same_day=content["count_from"] == "same day",
         cut_off=stretch(f"{content['cut_off']}-24:00")[0] if content["cut_off"] else None,

@@ -322,11 +322,37 @@ def advanced(
     """Return the obligation after its present step has fired.
 
     Due times are absolute: a late tick does not push the later steps back. Only when the step found nobody
-    (`skipped`) is the next one due at once, for its waiting time would be spent on no one.
+    (`skipped`) is the next one due at once, for its waiting time would be spent on no one; but a report is not closed
+    before its citizen's time is over.
     """
     level = max(obligation.level, policy.steps[obligation.step].level)
     after = timed(replace(obligation, step=obligation.step + 1, level=level, moved_at=None), policy, calendar)
-    return replace(after, next_due=now) if skipped and after.next_due is not None else after
+    return replace(after, next_due=now) if skipped and somebody_left(after, policy) else after
+
+
+#: The citizen told later than this gets the time back.
+_ON_TIME = timedelta(minutes=1)
+
+
+def told_late(
+    obligation: Obligation, policy: Policy, calendar: WorkingCalendar, *, since: datetime, now: datetime
+) -> Obligation:
+    """Return the clock of a citizen who was told at `now` what was due to be told at `since`.
+
+    Who has been away is we, not they: before a report is closed they have the time the ladder promises. Other clocks,
+    which nobody's silence closes, stay as they are.
+    """
+    closes = any(step.deed is Deed.CLOSE for step in policy.steps[obligation.step :])
+    if not closes or now - since <= _ON_TIME:
+        return obligation
+    pauses = (*obligation.pauses, Pause(in_utc(since), in_utc(now), f"clock:{obligation.kind}", "told_late"))
+    return timed(replace(obligation, pauses=pauses), policy, calendar)
+
+
+def somebody_left(obligation: Obligation, policy: Policy) -> bool:
+    """Tell whether the next step of the ladder, if there is one, tells somebody; the last may close the report."""
+    left = policy.steps[obligation.step :]
+    return bool(left) and left[0].deed is not Deed.CLOSE
 
 
 def pause(obligation: Obligation, *, now: datetime, by: str, reason: str) -> Obligation:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bridge.reports.calendars import WorkingCalendar
-from bridge.reports.clocks import ClockState, Deed, Obligation, Policy, Step, advanced
+from bridge.reports.clocks import ClockState, Deed, Obligation, Policy, Step, advanced, somebody_left, told_late
 from bridge.reports.feedback import told_city
 from bridge.reports.ladders import Holder, Target, resolve
 from bridge.reports.moves import Actor, close_incomplete
@@ -153,13 +153,31 @@ class _Turn:
         moved = "due_moved" if self._clock.moved_at else None
         did = "no_target" if nobody else step.deed
         self._log(step, target, did=did, remark="hurried" if self._hurried else moved)
+        if step.to == "citizen":
+            after = self._given_back(after)
         self.report = _hand_over(self._changes, self.report, target, step, now=self._now)
-        if nobody and step.level > 0 and after.next_due is None:
+        if nobody and step.level > 0 and not somebody_left(after, self._policy):
             target = Target(tuple(p for p in self._desk.people if p.role is Role.ADMIN))
         self._notices.add(self._clock, step, target)
         if (step.level > 0 and not nobody) or step.to == "citizen":
             self._rung = step
         self._clock, self._hurried = after, False
+
+    def _given_back(self, after: Obligation) -> Obligation:
+        since = self._clock.next_due or self._now
+        given = told_late(after, self._policy, self._calendar, since=since, now=self._now)
+        if given is not after:
+            self._changes.note(
+                self.report,
+                "told_late",
+                f"clock:{after.kind}",
+                self._now,
+                kind=after.kind,
+                since=since.isoformat(),
+                deadline_was=after.deadline_at.isoformat(),
+                deadline_now=given.deadline_at.isoformat(),
+            )
+        return given
 
     def _log(self, step: Step, target: Target, *, did: str, remark: str | None) -> None:
         line = _log(self._clock, self.report, step, target, did=did, remark=remark, now=self._now)

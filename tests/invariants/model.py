@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar
-from bridge.reports.clocks import Kind, Policy, Span, Unit
+from bridge.reports.clocks import Kind, Policy, Span, Step, Unit
 
 Row = Mapping[str, Any]
 ON_RECEIPT = (Kind.ACKNOWLEDGE, Kind.TRIAGE)
@@ -225,6 +225,7 @@ class Office:
 
     def _reach(self, report: Report, clock: Clock, row: Row, now: datetime) -> None:
         step = clock.policy.steps[clock.fired - 1]
+        self._give_back(clock, step, row["due_at"], now)
         reached, told = self.reached(step.to, report), set(row["told"])
         nobody = not reached and step.to != "citizen"
         assert row["did"] == ("no_target" if nobody else step.deed)
@@ -232,8 +233,15 @@ class Office:
             assert len(told) == min(1, len(reached)) and told <= reached, f"{told} of {reached}"
         else:
             assert told == reached
-        if nobody and step.level and clock.fired < len(clock.policy.steps):
+        further = clock.policy.steps[clock.fired :]
+        if nobody and step.level and further and further[0].deed != "close":
             clock.at_once = now
+
+    def _give_back(self, clock: Clock, step: Step, since: datetime, now: datetime) -> None:
+        # A citizen who was told late what they must do has the time between, before the report is closed.
+        closes = any(later.deed == "close" for later in clock.policy.steps[clock.fired :])
+        if step.to == "citizen" and closes and now > since + timedelta(minutes=1):
+            clock.pauses.append((since, now))
 
     def hand_over(self, report: Report, heir: str | None) -> None:
         """Let a report change hands."""

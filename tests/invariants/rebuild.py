@@ -69,6 +69,11 @@ class Clock:
             self.state = "running"
             self.pauses[-1]["until"] = max(line["at"], self.pauses[-1]["since"])
 
+    def stood_still(self, line: Row) -> None:
+        """Give back the time by which its citizen was told late."""
+        since = datetime.fromisoformat(line["data"]["since"])
+        self.pauses.append({"since": since, "until": line["at"], "by": line["actor"], "reason": "told_late"})
+
 
 @dataclass
 class Report:
@@ -117,6 +122,8 @@ class Report:
                 clock.end("cancelled", line)
             if event == "merged":
                 clock.end("cancelled", {**line, "actor": f"merged:{line['data']['into']}"})
+            if event == "told_late" and line["data"]["kind"] == clock.kind:
+                clock.stood_still(line)
             if clock.kind in STAND_STILL and event == "ask_completion":
                 clock.pause(line)
             if clock.kind in STAND_STILL and event == "resume":

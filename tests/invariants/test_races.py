@@ -29,8 +29,8 @@ class Race:
     """A move by a person against a step of a clock: how it comes to that, and what each order must end in."""
 
     before: tuple[Move, ...]
-    #: Seconds that pass with the engine at work, then seconds after which the step in question is due.
-    waits_s: tuple[int, int]
+    #: Seconds that pass, the engine at work after each but the last: then the step in question is due.
+    waits_s: tuple[int, ...]
     move: Move
     kind: str
     #: (state of the clock, how often it fired) if the move is first, if the step is first.
@@ -44,7 +44,9 @@ RACES = {
     "withdrawal against fire": Race((), (1800, 1800), Move.WITHDRAW, "acknowledge", ("cancelled", 1), ("cancelled", 2)),
     "pause against fire": Race(ASK[:1], (0, 7200), Move.ASK_COMPLETION, "triage", ("paused", 0), ("paused", 1)),
     "close against fire": Race(ASK[:1], (0, 7200), Move.CLOSE, "triage", ("met", 0), ("met", 1)),
-    "answer against close by clock": Race(ASK, (5400, 1800), Move.RESUME, "completion", ("met", 2), ("cancelled", 3)),
+    "answer against close by clock": Race(
+        ASK, (3600, 1800, 1800), Move.RESUME, "completion", ("met", 2), ("cancelled", 3)
+    ),
 }
 
 
@@ -62,9 +64,11 @@ def _prepared(office: Office, clock: DatabaseClock, race: Race) -> str:
     ticket = office.receive("Q-1")
     for move in race.before:
         office.casework.move(move, ticket, ANI, ASKED)
-    wait(office, clock, race.waits_s[0])
-    office.tick_all()
-    wait(office, clock, race.waits_s[1])
+    *at_work, last = race.waits_s
+    for seconds in at_work:
+        wait(office, clock, seconds)
+        office.tick_all()
+    wait(office, clock, last)
     return ticket
 
 

@@ -162,8 +162,9 @@ def test_citizen_is_reminded_then_the_report_is_closed_as_incomplete(office: Off
     ticket = office.receive("Q-1")
     office.casework.acknowledge(ticket, ANI)
     office.casework.move(Move.ASK_COMPLETION, ticket, ANI, Details(missing=("bukti",)))
-    office.pass_time(14_400)
-    office.tick_all()
+    for _ in range(2):
+        office.pass_time(7200)
+        office.tick_all()
     report = office.report(ticket)
     assert (report.status, report.outcome) == (Status.CLOSED, Outcome.INCOMPLETE)
     assert [(row["target"], row["did"]) for row in office.rows("escalations")] == [
@@ -175,6 +176,25 @@ def test_citizen_is_reminded_then_the_report_is_closed_as_incomplete(office: Off
     assert sorted(statuses) == sorted(["received", "acknowledged", "needs_completion", "needs_completion", "closed"])
 
 
+def test_citizen_whom_an_outage_kept_from_being_reminded_is_not_closed_out(office: Office) -> None:
+    """Nobody watched for two days: the reminder goes out late, and the citizen has two hours from then on."""
+    ticket = office.receive("Q-1")
+    office.casework.acknowledge(ticket, ANI)
+    office.casework.move(Move.ASK_COMPLETION, ticket, ANI, Details(missing=("bukti",)))
+    office.pass_time(172_800)
+    assert office.tick_all() == 1
+    assert office.report(ticket).status is Status.NEEDS_COMPLETION
+    office.pass_time(7100)
+    assert office.tick_all() == 0
+    office.pass_time(200)
+    assert office.tick_all() == 1
+    assert office.report(ticket).outcome is Outcome.INCOMPLETE
+    assert [row["event"] for row in office.rows("history") if row["event"] in ("told_late", "close")] == [
+        "told_late",
+        "close",
+    ]
+
+
 def test_citizen_asked_a_second_time_is_reminded_again_then_the_report_is_closed(office: Office) -> None:
     ticket = office.receive("Q-1")
     office.casework.acknowledge(ticket, ANI)
@@ -184,8 +204,9 @@ def test_citizen_asked_a_second_time_is_reminded_again_then_the_report_is_closed
         assert office.tick_all() == 1
         office.casework.move(Move.RESUME, ticket, ANI)
     office.casework.move(Move.ASK_COMPLETION, ticket, ANI, Details(missing=("bukti",)))
-    office.pass_time(14_400)
-    office.tick_all()
+    for _ in range(2):
+        office.pass_time(7200)
+        office.tick_all()
     assert office.report(ticket).outcome is Outcome.INCOMPLETE
     fired = [(row["step"], row["did"]) for row in office.rows("escalations", kind="completion")]
     assert fired == [(1, "notify"), (2, "notify"), (3, "notify"), (4, "close")]

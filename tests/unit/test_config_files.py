@@ -219,6 +219,13 @@ WRONG = [
     ),
     (P, '"50%", "80%"', '"80%", "50%"', "2 working hours comes after 192 working minutes; steps must rise"),
     (P, '"1 working day"', '"3 working hours"', "3 working hours comes after 4 working hours; steps must rise"),
+    (
+        P,
+        "\n[default.triage]",
+        '\n[[default.acknowledge.ladder]]\nat = "2 working days"\nto = "citizen"\ndo = "close"'
+        '\n[[default.acknowledge.ladder]]\nat = "3 working days"\nto = "citizen"\ndo = "notify"\n[default.triage]',
+        "default.acknowledge: a closed report has no further steps; `close` must be the last",
+    ),
     (P, RIGHT[P], RIGHT[P].replace("default.triage", "fast.triage"), "default.triage: missing; every report needs"),
     (P, "\n[default", "\nfast = 5\n[default", "fast: write tables like [fast.acknowledge]"),
     (P, "\n[default", "\n[fast]\ntriage = 5\n[default", "fast.triage: Invalid input type"),

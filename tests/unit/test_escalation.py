@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Policy, plan
+from bridge.reports.clocks import ClockState, Deed, Kind, Obligation, Pause, Policy, plan
 from bridge.reports.escalation import Desk, NothingToHurry, fire, hurry
 from bridge.reports.people import Person
 from bridge.reports.report import Changes, Delivery, Escalation, Event, Purpose, Report
@@ -241,6 +241,72 @@ def test_citizens_clock_does_not_close_in_the_turn_that_reminds() -> None:
     changes = fire(a_clock(COMPLETION), [], a_report(), a_rulebook(COMPLETION), a_desk(*EVERYBODY), now=late)
     assert "close" not in [line.did for line in changes.escalations]
     assert clock_of(changes).next_due is not None
+
+
+REMINDED_TWICE = a_policy(
+    Kind.COMPLETION,
+    "10 working days",
+    ("5 working days", "citizen", "notify"),
+    ("8 working days", "citizen", "notify"),
+    ("10 working days", "assignee", "close"),
+)
+
+
+def in_days(policy: Policy, place: int) -> datetime:
+    """When a step of a clock that started on Monday is due."""
+    return plan(a_clock(policy), policy, a_calendar())[place][1]
+
+
+def test_citizen_told_late_has_the_time_between_before_the_report_is_closed() -> None:
+    """We were away from the fifth day to the fifteenth: three days to the next word, two more to the end."""
+    clock = a_clock(REMINDED_TWICE)
+    first, later = in_days(REMINDED_TWICE, 0), in_days(REMINDED_TWICE, 0) + timedelta(days=14)
+    asked = a_report(status=Status.NEEDS_COMPLETION, missing=("KTP",))
+    changes = fire(clock, [], asked, a_rulebook(REMINDED_TWICE), a_desk(*EVERYBODY), now=later)
+    assert [(line.step, line.did) for line in changes.escalations] == [(1, "notify")]
+    after = clock_of(changes)
+    assert after.pauses == (Pause(first, later, "clock:completion", "told_late"),)
+    assert after.next_due == in_days(REMINDED_TWICE, 1) + timedelta(days=14)
+    assert after.deadline_at == clock.deadline_at + timedelta(days=14)
+    assert callbacks(changes)[0].payload["due_at"] == after.deadline_at.isoformat()
+    (said,) = changes.history
+    assert (said.event, said.actor, said.at) == ("told_late", "clock:completion", later)
+    assert said.data == {
+        "kind": "completion",
+        "since": first.isoformat(),
+        "deadline_was": clock.deadline_at.isoformat(),
+        "deadline_now": after.deadline_at.isoformat(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("policy", "late_s"),
+    [
+        (COMPLETION, 60),
+        (a_policy(Kind.ACKNOWLEDGE, "4 working hours", ("4 working hours", "citizen", "notify")), 3600),
+        (a_policy(Kind.COMPLETION, "4 working hours", ("4 working hours", "citizen", "notify")), 3600),
+    ],
+    ids=["a minute", "the office's clock", "nothing closes it"],
+)
+def test_nothing_is_given_back_where_nothing_was_lost(policy: Policy, late_s: int) -> None:
+    now = in_days(policy, 0) + timedelta(seconds=late_s)
+    changes = fire(a_clock(policy), [], a_report(), a_rulebook(policy), a_desk(*EVERYBODY), now=now)
+    assert (clock_of(changes).pauses, changes.history) == ((), [])
+    assert clock_of(changes).deadline_at == a_clock(policy).deadline_at
+
+
+def test_report_is_not_closed_early_because_nobody_stood_before() -> None:
+    policy = a_policy(
+        Kind.COMPLETION,
+        "10 working days",
+        ("5 working days", "role:secretariat", "notify"),
+        ("10 working days", "assignee", "close"),
+    )
+    changes = fire(a_clock(policy), [], a_report(), a_rulebook(policy), a_desk(ANI, ADMIN), now=in_days(policy, 0))
+    assert [line.did for line in changes.escalations] == ["no_target"]
+    assert clock_of(changes).next_due == in_days(policy, 1)
+    # Nobody is left on the ladder who could be told.
+    assert [n.recipient for n in notices(changes)] == ["admin"]
 
 
 def test_warning_that_reaches_nobody_does_not_begin_the_ladder_early() -> None:
