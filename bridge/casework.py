@@ -9,7 +9,7 @@ import structlog
 
 from bridge.reports.clocks import ClockState, Kind, Obligation, end
 from bridge.reports.escalation import Desk, hurry
-from bridge.reports.merging import merge, transfer
+from bridge.reports.merging import merge, take_back, transfer
 from bridge.reports.moves import MET_BY_HAND, NO_DETAILS, Actor, Details, decide_move
 from bridge.reports.people import Person
 from bridge.reports.report import Changes, Delivery, Purpose, Report
@@ -208,7 +208,11 @@ class Casework:
         details: Details,
         now: datetime,
     ) -> Report:
-        changes = decide_move(move, report, owed, self._rules.book, actor, now=now, details=details)
+        book = self._rules.book
+        if move is Move.REOPEN and report.merged_into:
+            changes = take_back(report, owed, book, actor, now=now, reason=details.reason)
+        else:
+            changes = decide_move(move, report, owed, book, actor, now=now, details=details)
         write(self._database, connection, changes)
         return changes.reports[report.report_id]
 

@@ -28,8 +28,8 @@ _MIDDLE = {
 }
 _CITY_CODE_CHARS = 5
 
-#: What in a report's history is told, and the state it led to.
-EVENTS = {
+#: What in a report's history is told, and the state it led to; None: its line says so.
+EVENTS: dict[str, Status | None] = {
     "received": Status.RECEIVED,
     "acknowledge": Status.ACKNOWLEDGED,
     "ask_completion": Status.NEEDS_COMPLETION,
@@ -39,6 +39,7 @@ EVENTS = {
     "withdraw": Status.CLOSED,
     "merged": Status.CLOSED,
     "reopen": Status.RECEIVED,
+    "unmerged": None,
 }
 _OUTCOMES = {"withdraw": Outcome.WITHDRAWN, "merged": Outcome.DUPLICATE}
 #: The state a report is in while a clock of this kind runs.
@@ -73,7 +74,10 @@ def request(
 
 def update(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return one `request_update` of a line of the history or of the escalation log."""
-    status = EVENTS[row["event"]] if "event" in row else _STATE_OF.get(Kind(row["kind"]), Status.REGISTERED)
+    if "event" in row:
+        status = EVENTS[row["event"]] or Status(row["data"]["status"])
+    else:
+        status = _STATE_OF.get(Kind(row["kind"]), Status.REGISTERED)
     outcome = _outcome(row) if status is Status.CLOSED else None
     said = sentence(status, outcome, row["language"])
     if "target" in row:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.report import Event
-from bridge.reports.states import Move
+from bridge.reports.states import Move, Status
 
 #: After these the report waits for the citizen; after the others it is the office's turn again.
 _WAITS = frozenset({Move.ASK_COMPLETION})
@@ -90,6 +90,8 @@ def _after(event: Event, place: _Place) -> _Place:
         place = replace(place, person=event.data["to"])
     if "office" in event.data:
         place = replace(place, office=event.data["office"])
+    if event.event == "unmerged":
+        return replace(place, citizen=event.data["status"] == Status.NEEDS_COMPLETION, closed=False)
     if event.event in _WAITS:
         return replace(place, citizen=True)
     if event.event in _CLOSES:

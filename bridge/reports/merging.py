@@ -1,19 +1,23 @@
-"""Two reports of one grievance become one; a report goes to another office. The clocks go on: nobody gains time."""
+"""Two reports of one grievance become one, or two again; a report goes to another office. Nobody gains time by it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.reports import clocks
+from bridge.reports import clocks, retimed
 from bridge.reports.assignment import candidates, choose
-from bridge.reports.clocks import ClockState, Obligation
+from bridge.reports.clocks import ClockState, Kind, Obligation, Pause
 from bridge.reports.escalation import Desk
 from bridge.reports.feedback import told_city
 from bridge.reports.moves import Actor, new_report_notice
 from bridge.reports.people import Role
 from bridge.reports.report import Changes, Report
 from bridge.reports.rulebook import Rulebook
-from bridge.reports.states import Outcome, Status
+from bridge.reports.states import Move, MoveRefused, Outcome, Status
+
+_OPEN = (ClockState.RUNNING, ClockState.PAUSED)
+#: By whom a duplicate's clocks are said to have ended; the ticket that goes on follows.
+_MERGED = "merged:"
 
 
 class NotPossible(Exception):
@@ -32,19 +36,19 @@ def merge(
 ) -> Changes:
     """Return what closing one report as the duplicate of another changes.
 
-    Of two running clocks of a kind the one with the earlier deadline survives (I31), on the surviving report, with the
-    steps that fired there; the duplicate's clocks are cancelled and name the ticket that goes on. Reopening the
-    duplicate takes the merge back for it; what the survivor gained it keeps.
+    Of two open clocks of a kind the one with the earlier deadline survives (I31), on the surviving report, with the
+    steps that fired there; the duplicate's clocks are cancelled and name the ticket that goes on. One that stands still
+    is compared as if it ran on now, and goes on standing still if the survivor's did. `take_back` undoes it.
 
     Args:
         owed: The obligations of both, by report id; locked, as are the reports.
 
     Raises:
-        NotPossible: one of them is closed, or they are the same.
+        NotPossible: one of them is closed, they are the same, or only the duplicate is a registered case.
     """
     _check_merge(duplicate, survivor)
     changes = Changes()
-    ended_by = f"merged:{survivor.ticket}"
+    ended_by = f"{_MERGED}{survivor.ticket}"
     changes.obligations += [
         clocks.end(o, ClockState.CANCELLED, now=now, by=ended_by) for o in owed[duplicate.report_id]
     ]
@@ -54,19 +58,50 @@ def merge(
         duplicate, status=Status.CLOSED, outcome=Outcome.DUPLICATE, missing=(), merged_into=survivor.ticket
     )
     changes.note(closed, "merged", actor.name, now, into=survivor.ticket, reason=reason)
-    moved = [
+    taken = [
         {"kind": kind, "to": o.deadline_at.isoformat(), "policy": o.policy_version, "step": o.step}
         for kind, o in earlier.items()
     ]
     # By its id too, so that the log alone tells whose start and pauses a clock goes on with.
-    facts = {"of": duplicate.ticket, "report_id": duplicate.report_id, "reason": reason, "deadlines": moved}
+    facts = {"of": duplicate.ticket, "report_id": duplicate.report_id, "reason": reason, "deadlines": taken}
     changes.note(survivor, "took_over", actor.name, now, **facts)
+    _note_moves(changes, survivor, owed[survivor.report_id], actor, reason, now=now)
     told = rulebook.told_back
     changes.reports[duplicate.report_id] = told_city(changes, closed, [], told_back=told, now=now)
     current = [earlier.get(o.kind, o) for o in owed[survivor.report_id]]
     changes.reports[survivor.report_id] = (
         told_city(changes, survivor, current, told_back=told, now=now) if earlier else survivor
     )
+    return changes
+
+
+def take_back(
+    report: Report, obligations: Sequence[Obligation], rulebook: Rulebook, actor: Actor, *, now: datetime, reason: str
+) -> Changes:
+    """Return what taking a merge back changes: the duplicate stands where it stood, in the same cycle.
+
+    Its clocks go on where they were stopped, the time between left out: merging and taking it back gains nobody time.
+    What the survivor gained it keeps.
+
+    Raises:
+        MoveRefused: no reason is given.
+    """
+    if not reason.strip():
+        raise MoveRefused(Move.REOPEN, report.status, why="reopening needs a reason")
+    stopped = [o for o in obligations if (o.ended_by or "").startswith(_MERGED)]
+    back = [_going_on(o, rulebook, actor, now=now) for o in stopped]
+    status = _stood_at(report, stopped)
+    # The pause of the clocks that wait for the citizen says for what.
+    missing = next((p.reason for o in back for p in o.pauses if p.until is None), "")
+    asked = tuple(missing.split("; ")) if missing and status is Status.NEEDS_COMPLETION else ()
+    restored = replace(report, status=status, outcome=None, merged_into=None, missing=asked)
+    changes = Changes(obligations=back)
+    changes.note(restored, "unmerged", actor.name, now, of=report.merged_into, status=status, reason=reason)
+    _note_moves(changes, restored, obligations, actor, reason, now=now)
+    if status is Status.RECEIVED and restored.assignee:
+        again = new_report_notice(restored, back, restored.assignee, now=now)
+        changes.deliveries.append(replace(again, dedupe_key=f"{again.dedupe_key}/again/{now.isoformat()}"))
+    changes.reports[report.report_id] = told_city(changes, restored, back, told_back=rulebook.told_back, now=now)
     return changes
 
 
@@ -99,7 +134,7 @@ def transfer(
     heir = choose(members, desk.open_reports)
     moved = replace(report, office=office, assignee=heir.person_id if heir else None, assigned_before=before)
     changes = Changes()
-    open_clocks = [o for o in obligations if o.state in (ClockState.RUNNING, ClockState.PAUSED)]
+    open_clocks = [o for o in obligations if o.state in _OPEN]
     calendar = rulebook.calendar_for(office)
     for obligation in open_clocks:
         policy, _ = rulebook.frozen(obligation)
@@ -107,7 +142,9 @@ def transfer(
         late = timed if timed.next_due == obligation.next_due else replace(timed, moved_at=now)
         changes.obligations.append(late)
     to = moved.assignee
-    changes.note(moved, "transferred", actor.name, now, of=report.office, to=office, desk=to, reason=reason)
+    facts = {"of": report.office, "to": office, "desk": to, "calendar": calendar.version, "reason": reason}
+    changes.note(moved, "transferred", actor.name, now, **facts)
+    _note_moves(changes, moved, obligations, actor, reason, now=now)
     if moved.assignee:
         changes.deliveries.append(new_report_notice(moved, changes.obligations, moved.assignee, now=now))
     changes.reports[report.report_id] = told_city(
@@ -122,17 +159,37 @@ def _check_merge(duplicate: Report, survivor: Report) -> None:
     for report in (duplicate, survivor):
         if report.status is Status.CLOSED:
             raise NotPossible(f"{report.ticket} is closed; only open reports can be merged")
+    if duplicate.status is Status.REGISTERED and survivor.status is not Status.REGISTERED:
+        raise NotPossible(
+            f"{duplicate.ticket} is the case {duplicate.case_number}, with deadlines set by law; "
+            f"merge {survivor.ticket} into it instead"
+        )
+
+
+def _note_moves(
+    changes: Changes, report: Report, before: Sequence[Obligation], actor: Actor, reason: str, *, now: datetime
+) -> None:
+    """Note every clock of a report whose times the changes move."""
+    known = {o.kind: o for o in before}
+    for after in changes.obligations:
+        if after.report_id == report.report_id and retimed.moves(known[after.kind], after):
+            said = retimed.noted(known[after.kind], after, reason)
+            changes.note(report, retimed.MOVED, actor.name, now, **said)
 
 
 def _earlier_clocks(
     kept: Sequence[Obligation], given_up: Sequence[Obligation], rulebook: Rulebook, *, now: datetime
 ) -> dict[str, Obligation]:
-    """Return the survivor's running clocks that take over an earlier deadline, by kind."""
-    others = {o.kind: o for o in given_up if o.state is ClockState.RUNNING}
+    """Return the survivor's open clocks that take over an earlier deadline, by kind."""
+
+    def running(clock: Obligation) -> Obligation:
+        return clocks.resume(clock, *rulebook.frozen(clock), now=now)
+
+    others = {o.kind: running(o) for o in given_up if o.state in _OPEN}
     found: dict[str, Obligation] = {}
     for own in kept:
         other = others.get(own.kind)
-        if own.state is ClockState.RUNNING and other and other.deadline_at < own.deadline_at:
+        if own.state in _OPEN and other and other.deadline_at < running(own).deadline_at:
             found[own.kind] = _taken_over(own, other, rulebook, now=now)
     return found
 
@@ -141,12 +198,40 @@ def _taken_over(own: Obligation, other: Obligation, rulebook: Rulebook, *, now: 
     policy, calendar = rulebook.frozen(other)
     # No step that fired fires again, and no level that was told is told again.
     told = sum(step.level <= own.level for step in policy.steps) if policy.version != own.policy_version else 0
+    still = (Pause(now, None, own.pauses[-1].by, own.pauses[-1].reason),) if own.state is ClockState.PAUSED else ()
     clock = replace(
         own,
         started_at=other.started_at,
-        pauses=other.pauses,
+        pauses=(*other.pauses, *still),
         policy_version=policy.version,
         step=max(own.step, told if own.step else 0),
         moved_at=now,
     )
     return clocks.timed(clock, policy, calendar)
+
+
+def _going_on(stopped: Obligation, rulebook: Rulebook, actor: Actor, *, now: datetime) -> Obligation:
+    """Return a clock a merge cancelled as it goes on: standing still if it did, else without the time between."""
+    back = replace(stopped, ended_at=None, ended_by=None, state=ClockState.PAUSED)
+    if back.pauses and back.pauses[-1].until is None:
+        return back
+    away = Pause(stopped.ended_at or now, None, actor.name, "merged")
+    return clocks.resume(replace(back, pauses=(*back.pauses, away)), *rulebook.frozen(back), now=now)
+
+
+def _stood_at(report: Report, stopped: Sequence[Obligation]) -> Status:
+    """Return the state a report was in, by the clocks that were open in it."""
+    kinds = {o.kind for o in stopped}
+    for kind, status in _OWED_IN:
+        if kind in kinds:
+            return status
+    return Status.REGISTERED if report.case_number else Status.ACKNOWLEDGED
+
+
+#: The clock that is open in a state and in none before this one.
+_OWED_IN = (
+    (Kind.ACKNOWLEDGE, Status.RECEIVED),
+    (Kind.COMPLETION, Status.NEEDS_COMPLETION),
+    (Kind.DECISION, Status.REGISTERED),
+    (Kind.TRIAGE, Status.ACKNOWLEDGED),
+)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
+from bridge.reports import retimed
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clocks import Deed, Kind, Obligation, Policy, Step, changed, due_at, timed
 from bridge.reports.reckoner import Reckoner
@@ -204,18 +205,16 @@ class Moved(NamedTuple):
     @property
     def moves(self) -> bool:
         """Tell whether a time changes; otherwise only the versions do."""
-        before, after = self.before, self.after
-        return before.deadline_at != after.deadline_at or before.next_due != after.next_due
+        return retimed.moves(self.before, self.after)
+
+    @property
+    def event(self) -> str:
+        """Return what the history calls it."""
+        return retimed.MOVED if self.moves else retimed.RENEWED
 
     def noted(self, reason: str) -> dict[str, Any]:
-        """Return what the history says of it (I27), as plain JSON values."""
-        before, after = self.before, self.after
-        data: dict[str, Any] = {"kind": after.kind, "reason": reason, "calendar": after.calendar_version}
-        if before.policy_version != after.policy_version:
-            data["policy"] = after.policy_version
-        data |= {"deadline_was": before.deadline_at.isoformat(), "deadline_now": after.deadline_at.isoformat()}
-        if before.next_due != after.next_due:
-            data |= {"next_was": _text(before.next_due), "next_now": _text(after.next_due)}
+        """Return what the history says of it, as plain JSON values."""
+        data = retimed.noted(self.before, self.after, reason)
         if self.premature_by_s is not None:
             data["premature_by_s"] = self.premature_by_s
         return data
@@ -295,7 +294,3 @@ class Counts:
         """Add what was counted elsewhere, of other reports."""
         for name, number in vars(others).items():
             setattr(self, name, getattr(self, name) + number)
-
-
-def _text(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

@@ -38,6 +38,7 @@ _CLOCKS = sa.select(
     obligations.c.started_at,
     sa.cast(obligations.c.pauses, sa.Text),  # nearly always "[]", not worth decoding
     obligations.c.moved_at,
+    obligations.c.earlier_steps,
 ).select_from(reports.join(obligations, _IS_OF))
 _THESE = _CLOCKS.where(_OPEN, among(obligations.c.report_id, "ids")).order_by(
     obligations.c.report_id, obligations.c.kind
@@ -55,11 +56,12 @@ _MOVE_ONE = (
 _MOVE_ALL = sa.text(
     "WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS one(report_id text, kind text, cycle int,"
     " next_due timestamptz, deadline_at timestamptz, policy_version text, calendar_version text, moved_at timestamptz,"
-    " data jsonb)), moved AS (UPDATE obligations AS o SET next_due = given.next_due, deadline_at = given.deadline_at,"
-    " policy_version = given.policy_version, calendar_version = given.calendar_version, moved_at = given.moved_at"
+    " event text, data jsonb)), moved AS (UPDATE obligations AS o SET next_due = given.next_due,"
+    " deadline_at = given.deadline_at, policy_version = given.policy_version,"
+    " calendar_version = given.calendar_version, moved_at = given.moved_at"
     " FROM given WHERE o.report_id = given.report_id AND o.kind = given.kind)"
     " INSERT INTO history (report_id, cycle, event, actor, at, data)"
-    " SELECT report_id, cycle, 'due_moved', :actor, :now, data FROM given WHERE data IS NOT NULL"
+    " SELECT report_id, cycle, event, :actor, :now, data FROM given"
 )
 
 _BEGUN_LATER = (
@@ -125,7 +127,10 @@ def fired_at(connection: Connection, clock: Obligation) -> datetime | None:
     """Return when the last fired step of the clock's cycle fired; None when none did."""
     log = escalations.c
     statement = sa.select(log.fired_at).where(
-        log.report_id == clock.report_id, log.kind == clock.kind, log.cycle == clock.cycle, log.step == clock.step
+        log.report_id == clock.report_id,
+        log.kind == clock.kind,
+        log.cycle == clock.cycle,
+        log.step == clock.next_number - 1,
     )
     return connection.execute(statement).scalar()
 
@@ -133,7 +138,7 @@ def fired_at(connection: Connection, clock: Obligation) -> datetime | None:
 def write_moves(
     database: Database, connection: Connection, moves: Iterable[Moved], *, reason: str, actor: str, now: datetime
 ) -> None:
-    """Move the clocks, which the caller has locked, and note in the history whichever changes its times."""
+    """Move the clocks, which the caller has locked, and note each in the history."""
     if database.is_sqlite:
         _move_one_by_one(connection, list(moves), reason, actor, now)
     elif rows := [_move_row(moved, reason) for moved in moves]:
@@ -143,7 +148,7 @@ def write_moves(
 def _move_row(moved: Moved, reason: str) -> dict[str, Any]:
     """Return a row of _MOVE_ALL in plain JSON values; no instant is written as text twice."""
     after = moved.after
-    data = moved.noted(reason) if moved.moves else {}
+    data = moved.noted(reason)
     return {
         "report_id": after.report_id,
         "kind": after.kind,
@@ -153,7 +158,8 @@ def _move_row(moved: Moved, reason: str) -> dict[str, Any]:
         "policy_version": after.policy_version,
         "calendar_version": after.calendar_version,
         "moved_at": _same_text(after.moved_at),
-        "data": data or None,
+        "event": moved.event,
+        "data": data,
     }
 
 
@@ -170,10 +176,9 @@ def _move_one_by_one(connection: Connection, moves: Sequence[Moved], reason: str
     if rows:
         connection.execute(_MOVE_ONE, list(keyed))
     lines = [
-        {"report_id": row["report_id"], "cycle": row["cycle"], "event": "due_moved", "actor": actor, "at": now}
+        {"report_id": row["report_id"], "cycle": row["cycle"], "event": moved.event, "actor": actor, "at": now}
         | {"data": moved.noted(reason)}
         for moved, row in zip(moves, rows, strict=True)
-        if moved.moves
     ]
     if lines:
         connection.execute(sa.insert(history), lines)
@@ -221,14 +226,14 @@ def _blank(shared: tuple[str, str, str, str, str, str]) -> tuple[Standing, Oblig
 
 def _clock(row: Any) -> OpenClock:
     office, policies, kind, policy_version, calendar_version, state, *own = row
-    ticket, report_id, cycle, step, level, next_due, deadline_at, started_at, pauses, moved_at = own
+    ticket, report_id, cycle, step, level, next_due, deadline_at, started_at, pauses, moved_at, earlier = own
     standing, blank = _blank((office, policies, kind, policy_version, calendar_version, state))
     obligation = changed(blank)
     # One by one: less than half the work of calling by these names.
     fields = obligation.__dict__
     fields["report_id"], fields["cycle"], fields["step"], fields["level"] = report_id, cycle, step, level
     fields["next_due"], fields["deadline_at"], fields["started_at"] = next_due, deadline_at, started_at
-    fields["moved_at"] = moved_at
+    fields["moved_at"], fields["earlier_steps"] = moved_at, earlier
     if pauses != "[]":
         fields["pauses"] = pauses_of(json.loads(pauses))
     return OpenClock(ticket, standing, obligation)

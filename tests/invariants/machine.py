@@ -226,13 +226,14 @@ class Machine(RuleBasedStateMachine):
         """Somebody finds that two reports are of one grievance."""
         report, other = self._report(number), self._report(into)
         possible = report is not other and "closed" not in (report.status, other.status)
+        possible = possible and (report.status != "registered" or other.status == "registered")
         try:
             self.office.casework.merge(report.ticket, other.ticket, ACTORS["kartika"], "uji")
         except NotPossible:
             assert not possible
             return
         assert possible
-        report.merge_into(other)
+        report.merge_into(other, self.clock.at)
 
     @rule(who=st.sampled_from([p.person_id for p in PEOPLE]), how=st.sampled_from(["away", "gone", "back"]))
     def person_comes_or_goes(self, who: str, how: str) -> None:

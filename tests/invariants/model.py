@@ -5,7 +5,7 @@ reaches. Spans of working time it takes from the calendar, which is proved apart
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,6 +54,7 @@ class Clock:
     pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
     paused_at: datetime | None = None
     at_once: datetime | None = None
+    stopped_in: str | None = None
 
     def __post_init__(self) -> None:
         self.policy = self.rules.policies[self.kind]
@@ -104,12 +105,32 @@ class Clock:
         if self.state in ("running", "paused"):
             self.state = state
 
-    def take_over(self, other: "Clock") -> None:
-        """Go on with the times of a clock whose deadline is earlier; what was told stays told."""
+    def going_on(self, now: datetime) -> "Clock":
+        """How it would be if it ran on now, whether it waits or not."""
+        running = replace(self, pauses=list(self.pauses))
+        running.policy, running.calendar = self.policy, self.calendar
+        running.resume(now)
+        return running
+
+    def take_over(self, other: "Clock", now: datetime) -> None:
+        """Go on with the times of a clock whose deadline is earlier; what was told stays told, who waits waits on."""
         told = sum(step.level <= self.level for step in other.policy.steps) if other.policy != self.policy else 0
         self.start, self.pauses, self.at_once = other.start, list(other.pauses), None
         self.policy, self.calendar = other.policy, other.calendar
         self.fired = max(self.fired, told if self.fired else 0)
+        self.paused_at = now if self.state == "paused" else None
+
+    def stop_for_a_merge(self) -> None:
+        """Be cancelled, if open, so that it can go on."""
+        self.stopped_in = self.state if self.state in ("running", "paused") else None
+        self.end("cancelled")
+
+    def go_on(self, merged_at: datetime, now: datetime) -> None:
+        """Stand where it stood before a merge: what ran has not run between."""
+        if self.stopped_in == "running":
+            self.pauses.append((merged_at, max(now, merged_at)))
+            self.at_once = None
+        self.state, self.stopped_in = self.stopped_in or self.state, None
 
 
 @dataclass
@@ -124,6 +145,8 @@ class Report:
     cycle_began: datetime | None = None
     tried: set[str] = field(default_factory=set)
     clocks: dict[Kind, Clock] = field(default_factory=dict)
+    before_merge: str = ""
+    merged_at: datetime | None = None
 
     def start(self, kinds: tuple[Kind, ...], rules: Rules, now: datetime) -> None:
         """Start clocks; one started again in the same cycle counts on."""
@@ -137,7 +160,10 @@ class Report:
         return self.status in MOVES[move][0]
 
     def move(self, move: str, rules: Rules, now: datetime, *, by: str = "", outcome: str | None = None) -> None:
-        """Make a move that is allowed."""
+        """Make a move that is allowed; reopening what is merged takes the merge back."""
+        if move == "reopen" and self.before_merge:
+            self.take_back(now)
+            return
         self.status = MOVES[move][1]
         if move == "acknowledge":
             self.clocks[Kind.ACKNOWLEDGE].end("met")
@@ -155,14 +181,24 @@ class Report:
             self._further(move, outcome)
         self.start(STARTS.get(move, ()), rules, now)
 
-    def merge_into(self, other: "Report") -> None:
-        """Be closed as a duplicate; of two running clocks the earlier deadline survives."""
+    def merge_into(self, other: "Report", now: datetime) -> None:
+        """Be closed as a duplicate; of two open clocks the earlier deadline survives."""
         for kind, clock in self.clocks.items():
             own = other.clocks.get(kind)
-            if own and own.state == clock.state == "running" and clock.deadline < own.deadline:
-                own.take_over(clock)
-            clock.end("cancelled")
+            if own and {own.state, clock.state} <= {"running", "paused"}:
+                going_on = clock.going_on(now)
+                if going_on.deadline < own.going_on(now).deadline:
+                    own.take_over(going_on, now)
+            clock.stop_for_a_merge()
+        self.before_merge, self.merged_at = self.status, now
         self.status, self.outcome = "closed", "duplicate"
+
+    def take_back(self, now: datetime) -> None:
+        """Be what it was before it was merged."""
+        assert self.merged_at is not None
+        for clock in self.clocks.values():
+            clock.go_on(self.merged_at, now)
+        self.status, self.outcome, self.before_merge = self.before_merge, None, ""
 
     def _further(self, move: str, outcome: str | None) -> None:
         met = {"register": (Kind.TRIAGE, Kind.COMPLETION), "close": (Kind.TRIAGE, Kind.DECISION), "withdraw": ()}[move]

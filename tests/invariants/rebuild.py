@@ -50,11 +50,34 @@ class Clock:
     level: int = 0
     #: Steps it is past without having fired them: another clock's, taken over in a merge.
     passed: int = 0
+    #: In which state a merge found it.
+    stopped_in: str | None = None
 
     def end(self, state: str, line: Row) -> None:
         """End it, unless it has ended."""
         if self.state not in _ENDED:
             self.state, self.ended_at, self.ended_by = state, line["at"], line["actor"]
+
+    def stop_for_a_merge(self, line: Row) -> None:
+        """End, so that it can go on."""
+        self.stopped_in = self.state if self.state not in _ENDED else None
+        self.end("cancelled", {**line, "actor": f"merged:{line['data']['into']}"})
+
+    def go_on(self, line: Row) -> None:
+        """Go on after a merge that was taken back: what ran has not run between."""
+        if self.stopped_in is None:
+            return
+        if self.stopped_in == "running":
+            assert self.ended_at is not None
+            away = {"since": self.ended_at, "until": max(line["at"], self.ended_at)}
+            self.pauses.append({**away, "by": line["actor"], "reason": "merged"})
+        self.state, self.stopped_in, self.ended_at, self.ended_by = self.stopped_in, None, None, None
+
+    def take_over(self, other: "Clock", line: Row) -> None:
+        """Go on with the start and the pauses of another report's clock, which stands still no more; who waits waits on."""
+        waits = [{**self.pauses[-1], "since": line["at"]}] if self.state == "paused" else []
+        pauses = [{**p, "until": p["until"] or max(line["at"], p["since"])} for p in other.pauses]
+        self.started_at, self.pauses = other.started_at, pauses + waits
 
     def pause(self, line: Row) -> None:
         """Let it stand still from now, if it runs."""
@@ -88,6 +111,7 @@ class Report:
     case_number: str | None = None
     missing: list[str] = field(default_factory=list)
     merged_into: str | None = None
+    missing_before: list[str] = field(default_factory=list)
     clocks: dict[str, Clock] = field(default_factory=dict)
 
     def read(self, line: Row) -> None:
@@ -106,7 +130,11 @@ class Report:
             self.clocks[kind] = Clock(kind, line["cycle"], line["at"], earlier)
 
     def _what_it_says(self, event: str, data: Row) -> None:
-        if event in ("close", "withdraw", "reopen", "merged"):
+        if event == "merged":
+            self.missing_before = self.missing
+        if event == "unmerged":
+            self.status, self.missing = data["status"], self.missing_before
+        if event in ("close", "withdraw", "reopen", "merged", "unmerged"):
             said = {"close": data.get("outcome"), "withdraw": "withdrawn", "merged": "duplicate"}
             self.outcome, self.merged_into = said.get(event), data.get("into")
         if event == "register":
@@ -120,14 +148,17 @@ class Report:
                 clock.end("met", line)
             if event in ("close", "withdraw"):
                 clock.end("cancelled", line)
-            if event == "merged":
-                clock.end("cancelled", {**line, "actor": f"merged:{line['data']['into']}"})
+            if event in _TO_ALL:
+                _TO_ALL[event](clock, line)
+            if clock.kind in STAND_STILL and event in _TO_THOSE_THAT_WAIT:
+                _TO_THOSE_THAT_WAIT[event](clock, line)
             if event == "told_late" and line["data"]["kind"] == clock.kind:
                 clock.stood_still(line)
-            if clock.kind in STAND_STILL and event == "ask_completion":
-                clock.pause(line)
-            if clock.kind in STAND_STILL and event == "resume":
-                clock.resume(line)
+
+
+#: Event -> what it does to every clock of the report, and to those that wait for the citizen.
+_TO_ALL = {"merged": Clock.stop_for_a_merge, "unmerged": Clock.go_on}
+_TO_THOSE_THAT_WAIT = {"ask_completion": Clock.pause, "resume": Clock.resume}
 
 
 def rebuilt(history: Iterable[Row], log: Iterable[Row]) -> dict[str, Report]:
@@ -138,7 +169,7 @@ def rebuilt(history: Iterable[Row], log: Iterable[Row]) -> dict[str, Report]:
         for taken in line["data"].get("deadlines", ()) if line["event"] == "took_over" else ():
             own = found[line["report_id"]].clocks[taken["kind"]]
             other = found[line["data"]["report_id"]].clocks[taken["kind"]]
-            own.started_at, own.pauses = other.started_at, [dict(pause) for pause in other.pauses]
+            own.take_over(other, line)
             own.passed = taken["step"]
     for fired in sorted(log, key=lambda row: row["id"]):
         clock = found[fired["report_id"]].clocks[fired["kind"]]

@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,6 +105,12 @@ def test_other_office_counts_by_its_own_calendar() -> None:
     assert hours_of(found) == {"ani": 2, "dewi": 0}
     assert [stay.office for stay in found] == [OFFICE, "elsewhere"]
     assert hours_of(lived(event("transferred", 2, to=OFFICE, desk=None), until=7)) == {"ani": 2, None: 5}
+
+
+@pytest.mark.parametrize(("status", "hours"), [("acknowledged", {"ani": 4}), ("needs_completion", {"ani": 3})])
+def test_merge_taken_back_puts_the_report_where_it_lay(status: str, hours: dict[str, float]) -> None:
+    merged, back = event("merged", 3, into="K7Q2-9XWM-4T8R"), event("unmerged", 6, status=status)
+    assert hours_of(lived(merged, back, until=7)) == hours
 
 
 def test_report_merged_into_another_lies_nowhere() -> None:

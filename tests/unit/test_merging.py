@@ -2,27 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.reports.clocks import ClockState, Kind, Obligation, end, pause, resume
-from bridge.reports.merging import NotPossible, merge, transfer
-from bridge.reports.moves import Actor, Details, decide_move
+from bridge.reports.clocks import ClockState, Kind, Obligation, Pause, Policy, end, pause, resume
+from bridge.reports.merging import NotPossible, merge, take_back, transfer
+from bridge.reports.moves import Actor
 from bridge.reports.report import Changes, Purpose, Report
 from bridge.reports.rulebook import Office, Rulebook
-from bridge.reports.states import Move, Outcome, Status
+from bridge.reports.states import MoveRefused, Outcome, Status
 from tests.unit.given import (
     ACKNOWLEDGE,
     ANI,
     BUDI,
     CITRA,
+    COMPLETION,
+    DECISION,
+    FIRST_HEARING,
     MONDAY,
     OFFICE,
     REPORT_ID,
+    SUMMONS,
     TRIAGE,
     a_calendar,
     a_clock,
@@ -85,7 +89,8 @@ def test_city_is_told_the_earlier_deadline_that_goes_on() -> None:
 
 def test_merge_stands_in_the_history_of_both() -> None:
     earlier = a_clock(at=MONDAY - timedelta(days=3))
-    of_duplicate, of_survivor = merged(a_clock(), earlier).history
+    of_duplicate, of_survivor, moved = merged(a_clock(), earlier).history
+    assert (moved.event, moved.data["deadline_now"]) == ("due_moved", earlier.deadline_at.isoformat())
     assert (of_duplicate.actor, of_duplicate.at) == (of_survivor.actor, of_survivor.at) == ("person:sekar", NOW)
     assert of_duplicate.data == {"into": "K7Q2-9XWM-4T8R", "reason": "pengaduan yang sama"}
     assert of_survivor.data == {
@@ -179,14 +184,40 @@ def test_clock_of_another_policy_brings_its_own_deadline_and_tells_no_level_agai
     ("kept", "given_up"),
     [
         (end(a_clock(), ClockState.MET, now=NOW, by="person:ani"), a_clock(at=MONDAY - timedelta(days=3))),
-        (pause(a_clock(), now=NOW, by="person:ani", reason="bukti"), a_clock(at=MONDAY - timedelta(days=3))),
         (a_clock(), end(a_clock(at=MONDAY - timedelta(days=3)), ClockState.MET, now=NOW, by="person:ani")),
         (a_clock(), a_clock(TRIAGE, at=MONDAY - timedelta(days=30))),
     ],
-    ids=["kept one is met", "kept one waits", "other is met", "other kind"],
+    ids=["kept one is met", "other is met", "other kind"],
 )
-def test_only_running_clocks_of_one_kind_are_compared(kept: Obligation, given_up: Obligation) -> None:
+def test_only_open_clocks_of_one_kind_are_compared(kept: Obligation, given_up: Obligation) -> None:
     assert after(merged(kept, given_up), REPORT_ID) == []
+
+
+def test_clock_that_waits_takes_over_the_earlier_one_and_waits_on() -> None:
+    asked_at = MONDAY + timedelta(hours=1)
+    waits = pause(a_clock(), now=asked_at, by="person:ani", reason="bukti")
+    earlier = a_clock(at=MONDAY - timedelta(days=3))
+    (clock,) = after(merged(waits, earlier), REPORT_ID)
+    assert (clock.state, clock.next_due, clock.started_at) == (ClockState.PAUSED, None, earlier.started_at)
+    assert clock.pauses == (Pause(NOW, None, "person:ani", "bukti"),)
+    resumed = resume(clock, ACKNOWLEDGE, a_calendar(), now=NOW)
+    assert resumed.deadline_at == earlier.deadline_at
+
+
+def test_clock_that_runs_takes_over_the_earlier_one_that_waited() -> None:
+    waited = pause(a_clock(at=MONDAY - timedelta(days=7)), now=MONDAY - timedelta(days=7), by="x", reason="bukti")
+    kept = a_clock(at=NOW)
+    (clock,) = after(merged(kept, replace(waited, started_at=waited.started_at - timedelta(hours=3))), REPORT_ID)
+    assert clock.state is ClockState.RUNNING
+    assert clock.pauses[-1].until == NOW
+    assert NOW < clock.deadline_at < kept.deadline_at
+
+
+def test_clock_that_waits_is_compared_as_if_it_ran_on_now() -> None:
+    """It was due before the other; but it has stood still since, and has more left."""
+    waited = pause(a_clock(at=MONDAY - timedelta(hours=1)), now=MONDAY, by="x", reason="bukti")
+    assert waited.deadline_at < a_clock().deadline_at
+    assert after(merged(a_clock(), waited), REPORT_ID) == []
 
 
 @given(kept=st.integers(-10_000, 10_000), given_up=st.integers(-10_000, 10_000))
@@ -212,15 +243,101 @@ def test_report_is_not_merged_into_itself() -> None:
         merge(a_report(), a_report(), {REPORT_ID: []}, a_rulebook(), SEKAR, now=NOW, reason="x")
 
 
-def test_reopening_a_duplicate_takes_the_merge_back() -> None:
-    changes = merged(a_clock(), a_clock())
+DAYS_LATER = NOW + timedelta(days=2)
+
+
+def taken_back(changes: Changes, *, now: datetime = DAYS_LATER, reason: str = "bukan yang sama") -> Changes:
+    """Take the merge of the other report back."""
     duplicate = changes.reports[OTHER_ID]
-    reopened = decide_move(
-        Move.REOPEN, duplicate, after(changes, OTHER_ID), a_rulebook(), SEKAR, now=NOW, details=Details(reason="bukan")
+    return take_back(duplicate, after(changes, OTHER_ID), a_rulebook(), SEKAR, now=now, reason=reason)
+
+
+def test_merge_taken_back_leaves_the_clock_the_time_it_had_left() -> None:
+    """Stopped three hours after the start, on Monday; on Wednesday, at the same hour, the fourth hour is left."""
+    warned = replace(a_clock(), step=1, next_due=a_clock().deadline_at)
+    changes = taken_back(merged(a_clock(), warned))
+    report = changes.reports[OTHER_ID]
+    assert (report.status, report.outcome, report.cycle, report.merged_into) == (Status.RECEIVED, None, 1, None)
+    (clock,) = changes.obligations
+    assert clock.pauses == (Pause(NOW, DAYS_LATER, "person:sekar", "merged"),)
+    assert (clock.state, clock.ended_at, clock.ended_by) == (ClockState.RUNNING, None, None)
+    assert (clock.started_at, clock.step, clock.next_due) == (MONDAY, 1, DAYS_LATER + timedelta(hours=1))
+    taken, moved = changes.history
+    assert (taken.event, taken.actor, taken.at) == ("unmerged", "person:sekar", DAYS_LATER)
+    assert taken.data == {"of": "K7Q2-9XWM-4T8R", "status": "received", "reason": "bukan yang sama"}
+    assert (moved.event, moved.data["deadline_now"]) == ("due_moved", clock.deadline_at.isoformat())
+    notice, callback = changes.deliveries
+    assert (notice.recipient, notice.event) == ("ani", "new_report")
+    assert (callback.purpose, callback.payload["status"]) == (Purpose.CALLBACK, "received")
+
+
+def test_nobody_gains_time_by_merging_and_taking_it_back() -> None:
+    clock, now = a_clock(), NOW
+    for _ in range(3):
+        owed = {REPORT_ID: [a_clock()], OTHER_ID: [of_other(clock)]}
+        changes = merge(other_report(), a_report(), owed, a_rulebook(), SEKAR, now=now, reason="x")
+        (clock,) = taken_back(changes, now=now + timedelta(days=1)).obligations
+        now += timedelta(days=1)
+    left = a_calendar().elapsed(now, clock.deadline_at)
+    assert left == a_calendar().elapsed(NOW, a_clock().deadline_at)
+
+
+def test_taking_back_tells_the_assignee_again_every_time() -> None:
+    first = taken_back(merged(a_clock(), a_clock()))
+    second = taken_back(merged(a_clock(), a_clock()), now=DAYS_LATER + timedelta(days=1))
+    keys = {changes.deliveries[0].dedupe_key for changes in (first, second)}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "kinds", "missing"),
+    [
+        (Status.RECEIVED, (ACKNOWLEDGE, TRIAGE), ()),
+        (Status.ACKNOWLEDGED, (TRIAGE,), ()),
+        (Status.NEEDS_COMPLETION, (TRIAGE, COMPLETION), ("KTP", "kuitansi")),
+        (Status.REGISTERED, (SUMMONS, DECISION), ()),
+        (Status.REGISTERED, (), ()),
+    ],
+)
+def test_report_stands_where_it_stood(status: Status, kinds: tuple[Policy, ...], missing: tuple[str, ...]) -> None:
+    case_number = "17/BPSK" if status is Status.REGISTERED else None
+    duplicate = other_report(status=status, missing=missing, case_number=case_number)
+    owed = [of_other(a_clock(policy)) for policy in kinds]
+    if missing:
+        owed[0] = pause(owed[0], now=MONDAY, by="person:ani", reason="; ".join(missing))
+    met = end(of_other(a_clock(FIRST_HEARING)), ClockState.MET, now=MONDAY, by="person:ani")
+    book = a_rulebook()
+    into = a_report(status=Status.REGISTERED)
+    changes = merge(duplicate, into, {REPORT_ID: [], OTHER_ID: [*owed, met]}, book, SEKAR, now=NOW, reason="x")
+    back = take_back(changes.reports[OTHER_ID], after(changes, OTHER_ID), book, SEKAR, now=DAYS_LATER, reason="bukan")
+    restored = back.reports[OTHER_ID]
+    assert replace(restored, sequence=0) == replace(duplicate, sequence=0)
+    assert [(o.kind, o.state) for o in back.obligations] == [(o.kind, o.state) for o in owed]
+    assert {d.event for d in back.deliveries if d.purpose is Purpose.NOTICE} == (
+        {"new_report"} if status is Status.RECEIVED else set()
     )
-    report = reopened.reports[OTHER_ID]
-    assert (report.status, report.cycle, report.merged_into) == (Status.RECEIVED, 2, None)
-    assert all(o.state is ClockState.RUNNING for o in reopened.obligations)
+
+
+def test_clock_that_waited_for_the_citizen_waits_on() -> None:
+    waiting = pause(a_clock(TRIAGE), now=NOW, by="person:ani", reason="KTP")
+    (clock,) = taken_back(merged(a_clock(), waiting)).obligations
+    assert clock == of_other(waiting)
+
+
+def test_taking_a_merge_back_needs_a_reason() -> None:
+    with pytest.raises(MoveRefused, match="reopening needs a reason"):
+        taken_back(merged(a_clock(), a_clock()), reason=" ")
+
+
+def test_registered_case_is_not_merged_into_what_is_none() -> None:
+    """Its deadlines are set by law and the other has none of them (UU 8/1999 art. 55)."""
+    case = other_report(status=Status.REGISTERED, case_number="17/BPSK")
+    owed: Mapping[str, list[Obligation]] = {REPORT_ID: [], OTHER_ID: []}
+    with pytest.raises(NotPossible, match="^4TZ9-K2M7-0HQ3 is the case 17/BPSK, .* merge K7Q2-9XWM-4T8R into it inst"):
+        merge(case, a_report(), owed, a_rulebook(), SEKAR, now=NOW, reason="x")
+    other = a_report(status=Status.REGISTERED, case_number="18/BPSK")
+    assert merge(case, other, owed, a_rulebook(), SEKAR, now=NOW, reason="x").reports[OTHER_ID].outcome
+    assert merge(other, case, owed, a_rulebook(), SEKAR, now=NOW, reason="x").reports[REPORT_ID].outcome
 
 
 BANDUNG = "bpsk-bandung"
@@ -259,9 +376,20 @@ def test_transferred_report_lies_on_the_least_laden_desk_there_and_its_clock_was
     assert moved.deadline_at == clock.deadline_at + timedelta(hours=1)
     (notice,) = [d for d in changes.deliveries if d.purpose is Purpose.NOTICE]
     assert notice.recipient == "citra"
-    (line,) = changes.history
+    line, due = changes.history
     assert (line.event, line.actor, line.at) == ("transferred", "person:sekar", NOW)
-    assert line.data == {"of": OFFICE, "to": BANDUNG, "desk": "citra", "reason": "domisili di Bandung"}
+    facts = {"of": OFFICE, "to": BANDUNG, "desk": "citra", "calendar": "bandung@1", "reason": "domisili di Bandung"}
+    assert line.data == facts
+    assert (due.event, due.actor, due.at) == ("due_moved", "person:sekar", NOW)
+    assert due.data == {
+        "kind": "acknowledge",
+        "reason": "domisili di Bandung",
+        "calendar": "bandung@1",
+        "deadline_was": clock.deadline_at.isoformat(),
+        "deadline_now": moved.deadline_at.isoformat(),
+        "next_was": clock.next_due and clock.next_due.isoformat(),
+        "next_now": moved.next_due and moved.next_due.isoformat(),
+    }
     assert notice.created_at == NOW
 
 
