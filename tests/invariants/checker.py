@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from bridge.reports.clocks import Policy, plan
+from bridge.reports.clocks import Policy, plan, resume
 from bridge.storage.rows import obligation_of
 from config.calendars import calendar_from
 from tests.invariants import rebuild
@@ -24,7 +24,7 @@ Rows = Mapping[str, Sequence[Row]]
 TOLD_OF_CLOCKS = ("warning", "escalation", "digest")
 ENDED = ("met", "cancelled")
 #: Lines of history that give clocks other times than those they were started with.
-MOVED = ("took_over", "transferred", "due_moved")
+MOVED = ("took_over", "transferred", "due_moved", "rules_renewed", "unmerged")
 
 
 @dataclass(frozen=True)
@@ -377,6 +377,57 @@ def i14_empty_last_level_alarms(before: Facts, after: Facts) -> Iterator[str]:
             yield f"{_name(row)}: the last step {row['step']} found nobody, and no admin is told"
 
 
+#: Lines of history that say of which clock a time or a rule changed; a pause that ended says it of those that waited.
+SAYS_OF_ONE = ("due_moved", "rules_renewed", "told_late")
+
+
+def i27_every_move_is_written_down(before: Facts, after: Facts) -> Iterator[str]:
+    """I27 Every move writes old → new, reason, actor, calendar version. Announced promises never move silently."""
+    known = {line["id"] for line in before.rows["history"]}
+    said = [line for line in after.rows["history"] if line["id"] not in known]
+    names = ("deadline_at", "policy_version", "calendar_version")
+    for key, clock in before.clocks.items():
+        now = after.clocks[key]
+        again = (now["cycle"], now["earlier_steps"]) != (clock["cycle"], clock["earlier_steps"])
+        if again or clock["state"] in ENDED or all(now[name] == clock[name] for name in names):
+            continue
+        of_it = [line for line in said if line["report_id"] == key[0]]
+        lines = [line for line in of_it if line["event"] in SAYS_OF_ONE and line["data"]["kind"] == key[1]]
+        if not lines and not any(line["event"] == "resume" for line in of_it):
+            yield f"{_name(now)}: {[clock[n] for n in names]} became {[now[n] for n in names]}, and no line says so"
+        for line in lines[-1:]:
+            last = line["data"].get("deadline_now", now["deadline_at"].isoformat())
+            if datetime.fromisoformat(last) != now["deadline_at"] or not line["actor"]:
+                yield f"{_name(now)}: due at {now['deadline_at']}, {line['actor']!r} says {last}"
+
+
+def i31_earlier_clock_survives(before: Facts, after: Facts) -> Iterator[str]:
+    """I31 Merge: one surviving clock, the earlier due time; the other cancelled with a link."""
+    known = {line["id"] for line in before.rows["history"]}
+    for line in after.rows["history"]:
+        if line["event"] != "took_over" or line["id"] in known:
+            continue
+        survivor, duplicate = line["report_id"], line["data"]["report_id"]
+        link = f"merged:{after.reports[survivor]['ticket']}"
+        for (_, kind), given_up in (pair for pair in before.clocks.items() if pair[0][0] == duplicate):
+            now, own = after.clocks[duplicate, kind], before.clocks.get((survivor, kind))
+            if given_up["state"] not in ENDED and (now["state"], now["ended_by"]) != ("cancelled", link):
+                yield f"{_name(now)} is {now['state']} by {now['ended_by']}, not cancelled with a link"
+            if own is None or {own["state"], given_up["state"]} & set(ENDED):
+                continue
+            ends = [_going_on(before, clock, line["at"]) for clock in (own, given_up)]
+            kept = after.clocks[survivor, kind]
+            if kept["state"] != own["state"] or _going_on(after, kept, line["at"]) != min(ends):
+                yield f"{_name(kept)} is {kept['state']}, due {kept['deadline_at']}; the two were due {ends}"
+
+
+def _going_on(facts: Facts, clock: Row, now: datetime) -> datetime:
+    """Return when a clock's span ends if it runs on now, whether it waits or not."""
+    policy = Policy.from_definition(clock["policy_version"], dict(facts.policies[clock["policy_version"]]))
+    calendar = _calendar(facts, clock["calendar_version"])
+    return resume(obligation_of(clock), policy, calendar, now=now).deadline_at
+
+
 def i30_old_cycles_are_left_alone(before: Facts, after: Facts) -> Iterator[str]:
     """I30 Late messages/acks of cycle c never touch cycle c+1, and nothing more is logged for cycle c."""
     for row in _new(before, after):
@@ -429,6 +480,8 @@ ON_CHANGE: tuple[Callable[[Facts, Facts], Iterator[str]], ...] = (
     i1_ended_clocks_fire_nothing_more,
     i7_paused_clocks_fire_nothing,
     i14_empty_last_level_alarms,
+    i27_every_move_is_written_down,
+    i31_earlier_clock_survives,
     i30_old_cycles_are_left_alone,
     i32_running_clocks_keep_their_start,
     i40_log_only_grows,

@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bridge.casework import NothingOwed, StaleCycle
+from bridge.casework import EscalatedSince, NothingOwed, StaleCycle
 from bridge.reports.clocks import Kind
+from bridge.reports.escalation import NothingToHurry
 from bridge.reports.merging import NotPossible
 from bridge.reports.moves import Actor, Details
+from bridge.reports.recompute import CalendarChange, PolicyChange
 from bridge.reports.states import Move, MoveRefused, Outcome
 from bridge.storage import escalations, people
 from bridge.storage.database import Database
@@ -21,7 +23,7 @@ from consumers.watch_clocks import WatchClocks
 from tests.invariants import model
 from tests.invariants.checker import Facts, Rows, i11_overdue, violations
 from tests.invariants.clock import MONDAY, DatabaseClock
-from tests.invariants.town import Post, Queue, calendar_without, facts_of, policies, use
+from tests.invariants.town import Post, Queue, apply_rules, edited, facts_of, policies, use
 from tests.storage.crashes import Killed, killed_before
 from tests.storage.office import LINKS, PEOPLE, SOURCE, Office, body, by_mail, id_of, webhook
 
@@ -235,6 +237,41 @@ class Machine(RuleBasedStateMachine):
         assert possible
         report.merge_into(other, self.clock.at)
 
+    @rule(number=which)
+    def transfer(self, number: int) -> None:
+        """Somebody gives the report to the other office: it lies on a desk there, in that office's time."""
+        report = self._report(number)
+        to = model.OFFICE if report.office == model.OTHER_OFFICE else model.OTHER_OFFICE
+        try:
+            self.office.casework.transfer(report.ticket, to, ACTORS["kartika"], "uji")
+        except NotPossible:
+            assert report.status == "closed"
+            return
+        assert report.status != "closed"
+        report.tried |= {report.assignee} if report.assignee else set()
+        (row,) = self.office.rows("reports", ticket=report.ticket)
+        there = self.model.officers(to)
+        assert row["assignee"] in there if there else row["assignee"] is None
+        report.office, report.assignee = to, row["assignee"]
+        for clock in report.clocks.values():
+            clock.take_calendar(self.calendar)
+
+    @rule(number=which, kind=st.sampled_from([Kind.ACKNOWLEDGE, Kind.TRIAGE, Kind.COMPLETION]), stale=st.booleans())
+    def send_up(self, number: int, kind: Kind, stale: bool) -> None:
+        """Somebody sends the report up before its time; on a page from before, nothing happens."""
+        report = self._report(number)
+        clock = report.clocks.get(kind)
+        owed = clock is not None and clock.cycle == report.cycle
+        rung = clock.next_rung() if clock and owed else None
+        seen = (report.cycle, -1) if stale else None
+        try:
+            self.office.casework.hurry(report.ticket, ACTORS["kartika"], "uji", kind=kind, seen=seen)
+        except (EscalatedSince, NothingOwed, NothingToHurry) as error:
+            assert (stale or rung is None) and isinstance(error, NothingOwed) == (not owed)
+            return
+        assert not stale and clock and rung is not None
+        clock.sent_up, self.may_fire = (rung, self.clock.at), True
+
     @rule(who=st.sampled_from([p.person_id for p in PEOPLE]), how=st.sampled_from(["away", "gone", "back"]))
     def person_comes_or_goes(self, who: str, how: str) -> None:
         """On leave, gone for good, or back."""
@@ -254,11 +291,21 @@ class Machine(RuleBasedStateMachine):
         self.day += 1
         self.use()
 
-    @rule(holiday=st.integers(0, 3))
-    def calendar_is_edited(self, holiday: int) -> None:
+    @rule(how=st.integers(0, 3), holiday=st.integers(0, 3))
+    def calendar_is_edited(self, how: int, holiday: int) -> None:
         """Clocks that run keep the calendar they were started with."""
-        self.calendar = calendar_without(self.calendar, (MONDAY + timedelta(days=holiday)).date())
+        self.calendar = edited(self.calendar, how, (MONDAY + timedelta(days=holiday)).date())
         self.use()
+
+    @rule(what=st.sampled_from([CalendarChange, PolicyChange]))
+    def rules_are_applied(self, what: type[CalendarChange | PolicyChange]) -> None:
+        """An operator gives the clocks that run the calendar, or the policies, of today."""
+        apply_rules(self.office, what)
+        for clock in (clock for report in self.model.reports.values() for clock in report.clocks.values()):
+            if what is CalendarChange:
+                clock.take_calendar(self.calendar)
+            else:
+                clock.take_policy(self.model.rules.policies[clock.kind])
 
     def use(self) -> None:
         """Go on with the rules of today."""
@@ -315,6 +362,19 @@ class Machine(RuleBasedStateMachine):
             self.time_passes(seconds)
             self.fire_all_that_is_due()
             self.every_invariant_holds()
+
+    @rule(seconds=st.sampled_from([3600, 100_000]))
+    def clock_jumps_and_comes_back(self, seconds: int) -> None:
+        """Somebody sets the database's clock forward, and back again: meanwhile nothing fires."""
+        self.tick(0, 100)
+        self.every_invariant_holds()
+        self.clock.move(seconds)
+        assert [worker.tick() for worker in self.workers] == [0] * WORKERS
+        self.every_invariant_holds()
+        self.clock.move(-seconds)
+        self.tick(0, 100)
+        (row,) = self.office.rows("engine")
+        assert row["held_since"] is None
 
     @rule(seconds=st.sampled_from([1, 600, 3600, 7200]))
     def clock_is_set_back(self, seconds: int) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clocks import Kind, Policy, Span, Step, Unit
+from bridge.reports.daycounts import FROM_NEXT_DAY, counting_from, due_on
 
 Row = Mapping[str, Any]
+OFFICE, OTHER_OFFICE = "bpsk-dki", "dinas"
 ON_RECEIPT = (Kind.ACKNOWLEDGE, Kind.TRIAGE)
 #: Move -> (where it may start, where it leads to).
 MOVES = {
@@ -54,6 +56,7 @@ class Clock:
     pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
     paused_at: datetime | None = None
     at_once: datetime | None = None
+    sent_up: tuple[int, datetime] | None = None
     stopped_in: str | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +68,8 @@ class Clock:
         """When its next step fires; None if it does not."""
         if self.state != "running" or self.fired >= len(self.policy.steps):
             return None
+        if self.sent_up and self.fired <= self.sent_up[0]:
+            return self.sent_up[1]
         return self.at_once or self._planned(self.fired)
 
     @property
@@ -76,6 +81,8 @@ class Clock:
         return self._end_of(self.policy.steps[step].at)
 
     def _end_of(self, span: Span) -> datetime:
+        if span.unit is Unit.WORKING_DAYS:
+            return self._end_of_days(span.amount)
         left, at = float(span.amount), self.start
         for since, until in sorted(self.pauses):
             ran = self._length(at, since, span.unit)
@@ -83,6 +90,20 @@ class Clock:
                 break
             left, at = left - ran, max(at, until)
         return at + timedelta(seconds=left) if span.unit is Unit.WALL_SECONDS else self.calendar.add(at, left)
+
+    def _end_of_days(self, days: int) -> datetime:
+        # The working time it stood still is made up for after the last day; the day of the start does not count.
+        end = at = due_on(self.calendar, self.start, days, FROM_NEXT_DAY)
+        counted, lost = counting_from(self.calendar, self.start, FROM_NEXT_DAY), 0.0
+        stood_until = self.start
+        for since, until in sorted(self.pauses):
+            since = max(since, stood_until)
+            if since >= at:
+                break
+            if until > since:
+                lost += self.calendar.elapsed(max(since, counted), until)
+                stood_until, at = until, self.calendar.add(end, lost) if lost else end
+        return at
 
     def _length(self, since: datetime, until: datetime, unit: Unit) -> float:
         if until <= since:
@@ -99,6 +120,31 @@ class Clock:
         if self.state == "paused" and self.paused_at is not None:
             self.pauses.append((self.paused_at, max(now, self.paused_at)))
             self.state, self.paused_at, self.at_once = "running", None, None
+
+    def next_rung(self) -> int | None:
+        """Which step a person may send it up to: the next rung, if it runs and that rung does not close the report."""
+        rungs = [n for n, step in enumerate(self.policy.steps) if n >= self.fired and step.level]
+        may = self.state == "running" and rungs and self.policy.steps[rungs[0]].deed != "close"
+        return rungs[0] if may else None
+
+    def take_calendar(self, calendar: WorkingCalendar) -> None:
+        """Be counted in another calendar from its start on."""
+        if self.state in ("running", "paused"):
+            self.calendar = calendar
+
+    def take_policy(self, today: Policy) -> None:
+        """Go up another ladder: what fired stays; then its rungs above what was told, and warnings if none was told."""
+        if self.state not in ("running", "paused") or self.policy.version.partition("+")[0] == today.version:
+            return
+        fired = self.policy.steps[: self.fired]
+        again = max((step.again for step in fired if step.level == self.level), default=0)
+        rungs = [step for step in today.steps if step.level and (step.level, step.again) > (self.level, again)]
+        warned = sum(not step.level for step in fired)
+        warnings = [] if self.level else [step for step in today.steps if not step.level][warned:]
+        left = [step for step in today.steps if step in rungs or step in warnings]
+        steps = (*fired, *left)
+        version = today.version if steps == today.steps else f"{today.version}+{self.level}{fired}"
+        self.policy = replace(today, steps=steps, version=version)
 
     def end(self, state: str) -> None:
         """Be met or cancelled, once."""
@@ -145,6 +191,7 @@ class Report:
     cycle_began: datetime | None = None
     tried: set[str] = field(default_factory=set)
     clocks: dict[Kind, Clock] = field(default_factory=dict)
+    office: str = OFFICE
     before_merge: str = ""
     merged_at: datetime | None = None
 
@@ -225,9 +272,12 @@ class Office:
         if kind == "role":
             return {person for person, role in self.present.items() if role == name}
         if kind == "next_member":
-            officers = {person for person, role in self.present.items() if role == "officer"}
-            return officers - report.tried - {report.assignee or ""}
+            return self.officers(report.office) - report.tried - {report.assignee or ""}
         return {report.assignee if kind == "assignee" else name} & self.present.keys() if kind != "citizen" else set()
+
+    def officers(self, office: str) -> set[str]:
+        """Who may take over a report of an office; all of them are of one."""
+        return {person for person, role in self.present.items() if role == "officer"} if office == OFFICE else set()
 
     def due(self, now: datetime) -> Iterator[tuple[Report, Clock]]:
         """Every clock that would fire now."""
@@ -248,6 +298,12 @@ class Office:
         assert (row["level"], row["due_at"], row["fired_at"]) == (step.level, clock.due, now)
         assert (row["held_by"], row["target"]) == (report.assignee, step.to)
         clock.fired, clock.at_once, clock.level = clock.fired + 1, None, max(clock.level, step.level)
+        if clock.sent_up:
+            assert row["remark"] == "hurried"
+            if not step.level:
+                assert row["told"] == [], "warned of what a person has sent up"
+                return
+            clock.sent_up = None
         if row["remark"] == "overtaken":
             # Nobody hears that something will be late which is late already.
             assert step.level == 0 and clock.due and clock.due <= now and row["told"] == []

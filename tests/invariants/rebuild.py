@@ -1,12 +1,17 @@
 """What reports and clocks must look like, told from the append-only tables alone: history and the escalation log.
 
 Pure, and written from the meaning of the events, not from the code that writes them: that is what makes it a check.
+Due times follow by the arithmetic of clocks, which is proved against a minute-by-minute walk.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from bridge.reports.clocks import Policy, timed
+from bridge.storage.rows import obligation_of
+from config.calendars import calendar_from
 
 Row = Mapping[str, Any]
 
@@ -42,6 +47,8 @@ class Clock:
     cycle: int
     started_at: datetime
     earlier_steps: int
+    policy_version: str
+    calendar_version: str
     state: str = "running"
     pauses: list[dict[str, Any]] = field(default_factory=list)
     ended_at: datetime | None = None
@@ -78,6 +85,13 @@ class Clock:
         waits = [{**self.pauses[-1], "since": line["at"]}] if self.state == "paused" else []
         pauses = [{**p, "until": p["until"] or max(line["at"], p["since"])} for p in other.pauses]
         self.started_at, self.pauses = other.started_at, pauses + waits
+        self.policy_version, self.calendar_version = other.policy_version, other.calendar_version
+
+    def take_rules(self, data: Row) -> None:
+        """Be computed by other rules from now on, if open."""
+        if self.state not in _ENDED:
+            self.policy_version = data.get("policy", self.policy_version)
+            self.calendar_version = data["calendar"]
 
     def pause(self, line: Row) -> None:
         """Let it stand still from now, if it runs."""
@@ -126,8 +140,9 @@ class Report:
             self.office, self.assignee = data["to"], data["desk"]
         self._what_it_says(event, data)
         self._ends(event, line)
-        for kind, earlier in ((kind, data.get("earlier_steps", {}).get(kind, 0)) for kind in data.get("clocks", ())):
-            self.clocks[kind] = Clock(kind, line["cycle"], line["at"], earlier)
+        for kind, policy in data.get("clocks", {}).items():
+            earlier = data.get("earlier_steps", {}).get(kind, 0)
+            self.clocks[kind] = Clock(kind, line["cycle"], line["at"], earlier, policy, data["calendar"])
 
     def _what_it_says(self, event: str, data: Row) -> None:
         if event == "merged":
@@ -152,11 +167,18 @@ class Report:
                 _TO_ALL[event](clock, line)
             if clock.kind in STAND_STILL and event in _TO_THOSE_THAT_WAIT:
                 _TO_THOSE_THAT_WAIT[event](clock, line)
-            if event == "told_late" and line["data"]["kind"] == clock.kind:
-                clock.stood_still(line)
+            if event == "transferred":
+                clock.take_rules(line["data"])
+            if line["data"].get("kind") == clock.kind and event in _TO_ONE:
+                _TO_ONE[event](clock, line)
 
 
-#: Event -> what it does to every clock of the report, and to those that wait for the citizen.
+def _renewed(clock: Clock, line: Row) -> None:
+    clock.take_rules(line["data"])
+
+
+#: Event -> what it does to the clock it names, to every clock of the report, and to those that wait for the citizen.
+_TO_ONE = {"told_late": Clock.stood_still, "due_moved": _renewed, "rules_renewed": _renewed}
 _TO_ALL = {"merged": Clock.stop_for_a_merge, "unmerged": Clock.go_on}
 _TO_THOSE_THAT_WAIT = {"ask_completion": Clock.pause, "resume": Clock.resume}
 
@@ -195,11 +217,42 @@ def differences(rows: Mapping[str, Iterable[Row]]) -> list[str]:
     for key in clocks.keys() & owed.keys():
         row = {**owed[key], "pauses": [_with_instants(pause) for pause in owed[key]["pauses"]]}
         faults += _differing(f"{key[1]} of {key[0]}", clocks[key], row, _CLOCK)
-    return faults
+    return faults or [fault for row in owed.values() for fault in _otherwise_due(row, rows)]
+
+
+def _otherwise_due(row: Row, rows: Mapping[str, Iterable[Row]]) -> list[str]:
+    """Return where a clock's times are not what its start, pauses, steps and rules give: those the log has told."""
+    versions = {one["version"]: one["definition"] for one in rows["versions"]}
+    name = row["calendar_version"].rpartition("@")[0]
+    policy = Policy.from_definition(row["policy_version"], dict(versions[row["policy_version"]]))
+    calendar = calendar_from(name, versions[row["calendar_version"]], row["calendar_version"])
+    fresh = timed(obligation_of(row), policy, calendar)
+    stuck = any(
+        line["event"] == "clock_stuck" and line["report_id"] == row["report_id"] and line["actor"].endswith(row["kind"])
+        for line in rows["history"]
+    )
+    names = ("deadline_at",) if stuck else ("deadline_at", "next_due")  # a stuck one is put off
+    return [
+        f"{row['kind']} of {row['report_id']}: {name} is {row[name]}, its rules give {getattr(fresh, name)}"
+        for name in names
+        if row[name] != getattr(fresh, name)
+    ]
 
 
 _REPORT = ("status", "outcome", "cycle", "office", "assignee", "case_number", "missing", "merged_into")
-_CLOCK = ("cycle", "state", "started_at", "earlier_steps", "step", "level", "pauses", "ended_at", "ended_by")
+_CLOCK = (
+    "cycle",
+    "state",
+    "started_at",
+    "earlier_steps",
+    "step",
+    "level",
+    "pauses",
+    "ended_at",
+    "ended_by",
+    "policy_version",
+    "calendar_version",
+)
 
 
 def _differing(what: str, told: Report | Clock, live: Row, names: Iterable[str]) -> list[str]:

@@ -244,6 +244,14 @@ def _level_the_log_does_not_know(rows: Rows) -> None:
     _clock(rows)["level"] -= 1
 
 
+def _rules_the_log_does_not_know(rows: Rows) -> None:
+    _clock(rows)["policy_version"] = _clock(rows, "acknowledge", "Q-5")["policy_version"]
+
+
+def _time_its_rules_do_not_give(rows: Rows) -> None:
+    _clock(rows, "triage", "Q-4")["deadline_at"] += SECOND
+
+
 #: Faults by the check that must notice them.
 FAULTS: dict[Callable[..., Any], tuple[Callable[[Rows], None], ...]] = {
     checker.i1_nothing_fires_after_the_end: (_fired_after_the_end, _told_after_the_end),
@@ -279,6 +287,8 @@ FAULTS: dict[Callable[..., Any], tuple[Callable[[Rows], None], ...]] = {
         _gap_in_the_seals,
         _state_the_log_does_not_know,
         _level_the_log_does_not_know,
+        _rules_the_log_does_not_know,
+        _time_its_rules_do_not_give,
         _cycle_not_counted,
         _step_left_out,
     ),
@@ -335,6 +345,44 @@ def _started_earlier_before(before: Rows, _: Rows) -> None:
     _clock(before, "decision", "Q-3")["started_at"] -= SECOND
 
 
+def _moved_without_a_line(before: Rows, _: Rows) -> None:
+    _clock(before, "triage", "Q-4")["deadline_at"] -= SECOND
+
+
+def _computed_otherwise_without_a_line(before: Rows, _: Rows) -> None:
+    _clock(before, "triage", "Q-4")["calendar_version"] = "jakarta@before"
+
+
+def _line_that_says_another_time(before: Rows, after: Rows) -> None:
+    _moved_without_a_line(before, after)
+    clock = _clock(after, "triage", "Q-4")
+    later = (clock["deadline_at"] + SECOND).isoformat()
+    line = {"report_id": clock["report_id"], "event": "due_moved", "data": {"kind": "triage", "deadline_now": later}}
+    after["history"].append({**after["history"][-1], **line, "id": 10_000, "actor": "cli:root"})
+
+
+def _merge(before: Rows, after: Rows) -> dict[str, Any]:
+    """Let Q-4 have been merged into Q-0, with a clock of triage that runs in both and was due a second sooner in Q-4."""
+    for rows in (before, after):
+        given_up, kept = _clock(rows, "triage", "Q-4"), _clock(rows, "triage", "Q-0")
+        kept.update({**given_up, "report_id": kept["report_id"], "state": "running"})
+        given_up.update(state="running", started_at=given_up["started_at"] - timedelta(minutes=5))
+        given_up["deadline_at"] -= timedelta(minutes=5)
+    data = {"of": "", "report_id": id_of("Q-4"), "deadlines": []}
+    line = {"report_id": id_of("Q-0"), "event": "took_over", "data": data, "id": 10_000}
+    after["history"].append({**after["history"][-1], **line})
+    return given_up
+
+
+def _merged_without_a_link(before: Rows, after: Rows) -> None:
+    _merge(before, after).update(state="cancelled", ended_by="merged:somewhere")
+    _clock(after, "triage", "Q-0").update(_clock(before, "triage", "Q-4"), report_id=id_of("Q-0"))
+
+
+def _later_clock_survived(before: Rows, after: Rows) -> None:
+    _merge(before, after).update(state="cancelled", ended_by=f"merged:{_report(after)['ticket']}")
+
+
 def _line_that_is_gone(_: Rows, after: Rows) -> None:
     after["history"].pop(0)
 
@@ -343,6 +391,12 @@ FAULTS_OF_CHANGE: dict[Callable[..., Any], tuple[Callable[[Rows, Rows], None], .
     checker.i1_ended_clocks_fire_nothing_more: (_ended_before,),
     checker.i7_paused_clocks_fire_nothing: (_paused_before,),
     checker.i14_empty_last_level_alarms: (_last_rung_without_alarm,),
+    checker.i27_every_move_is_written_down: (
+        _moved_without_a_line,
+        _computed_otherwise_without_a_line,
+        _line_that_says_another_time,
+    ),
+    checker.i31_earlier_clock_survives: (_merged_without_a_link, _later_clock_survived),
     checker.i30_old_cycles_are_left_alone: (_in_the_next_cycle_before,),
     checker.i32_running_clocks_keep_their_start: (_started_earlier_before,),
     checker.i40_log_only_grows: (_line_that_is_gone,),

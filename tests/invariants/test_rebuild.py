@@ -1,19 +1,22 @@
 """State can be rebuilt from the log: history and escalations alone tell where every report and clock stands."""
 
 import random
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from bridge.casework import NothingOwed
-from bridge.reports.clocks import Kind
+from bridge.reports.clocks import ClockState, Kind, Obligation, Pause, timed
+from bridge.reports.escalation import NothingToHurry
 from bridge.reports.merging import NotPossible
 from bridge.reports.moves import Details
+from bridge.reports.recompute import CalendarChange, PolicyChange
 from bridge.reports.states import Move, MoveRefused, Outcome, moves_from
+from bridge.storage.rows import obligation_row
 from bridge.storage.tables import obligations, reports
-from tests.invariants.rebuild import differences, rebuilt
-from tests.invariants.town import facts_of, policies, use
+from tests.invariants.clock import MONDAY
+from tests.invariants.rebuild import Report, differences, rebuilt
+from tests.invariants.town import apply_rules, edited, facts_of, policies, use
 from tests.storage.office import ANI, KARTIKA, PEOPLE, Office
 
 DETAILS = Details(outcome=Outcome.SETTLED, case_number="17/BPSK", missing=("KTP", "kuitansi"), reason="uji")
@@ -36,7 +39,9 @@ def _act(office: Office, tickets: list[str], chance: random.Random) -> None:
             office.casework.merge(ticket, chance.choice(tickets), KARTIKA, "uji")
         elif kind == 9:
             office.casework.transfer(ticket, chance.choice(sorted(office.rules.book.offices)), KARTIKA, "uji")
-    except (MoveRefused, NothingOwed, NotPossible):
+        elif kind == 10:
+            office.casework.hurry(ticket, KARTIKA, "uji", kind=chance.choice(list(Kind)))
+    except (MoveRefused, NothingOwed, NotPossible, NothingToHurry):
         return  # refused: nothing may have changed
 
 
@@ -48,13 +53,16 @@ def test_state_of_any_run_can_be_rebuilt_from_the_log(office: Office, seed: int)
     for number in range(ACTS):
         _act(office, tickets, chance)
         if number % 20 == 19:
-            use(office, policies(number // 20), calendar)
+            use(office, policies(number // 20), edited(calendar, chance.randrange(4), MONDAY.date()))
+        if number % 30 == 29:
+            apply_rules(office, chance.choice([CalendarChange, PolicyChange]))
         if number % 5 == 4:
             _wait_and_fire(office)
     rows = facts_of(office.database).rows
     assert differences(rows) == []
     assert len(rows["escalations"]) >= 20
-    assert {row["event"] for row in rows["history"]} >= {"acknowledge", "ask_completion", "close", "reassigned"}
+    events = {row["event"] for row in rows["history"]}
+    assert events >= {"acknowledge", "ask_completion", "close", "reassigned", "due_moved", "rules_renewed", "hurried"}
 
 
 def _wait_and_fire(office: Office) -> None:
@@ -63,7 +71,7 @@ def _wait_and_fire(office: Office) -> None:
     for clock in office.rows("obligations"):
         if clock["next_due"]:
             office.set("obligations", {"next_due": now}, report_id=clock["report_id"], kind=clock["kind"])
-    office.watcher.tick()
+    office.tick_all()
 
 
 def test_tables_that_were_lost_are_told_by_the_log(office: Office) -> None:
@@ -76,26 +84,31 @@ def test_tables_that_were_lost_are_told_by_the_log(office: Office) -> None:
     before = facts_of(office.database).rows
     with office.database.write() as connection:
         connection.execute(sa.update(reports).values(status="received", assignee=None, missing=[]))
-        connection.execute(sa.update(obligations).values(state="cancelled", step=0, level=0, pauses=[], next_due=None))
+        connection.execute(sa.delete(obligations))
     assert differences(facts_of(office.database).rows) != []
     (told,) = rebuilt(before["history"], before["escalations"]).values()
     _put_back(office, told)
     after = facts_of(office.database).rows
     assert differences(after) == []
     assert after["reports"] == before["reports"]
-    assert _without_due(after["obligations"]) == _without_due(before["obligations"])
+    assert after["obligations"] == before["obligations"]
 
 
-def _put_back(office: Office, told: Any) -> None:
+def _put_back(office: Office, told: Report) -> None:
     office.set("reports", {name: getattr(told, name) for name in ("status", "assignee", "missing", "outcome")})
-    for kind, clock in told.clocks.items():
-        pauses = [
-            {**p, "since": p["since"].isoformat(), "until": p["until"] and p["until"].isoformat()} for p in clock.pauses
-        ]
-        values = {"state": clock.state, "step": clock.step, "level": clock.level, "pauses": pauses}
-        office.set("obligations", values, kind=kind)
-
-
-def _without_due(rows: Any) -> list[dict[str, Any]]:
-    # Due times follow from these with the policy: tests/unit/test_clocks.py.
-    return [{name: value for name, value in row.items() if name != "next_due"} for row in rows]
+    with office.database.write() as connection:
+        for clock in told.clocks.values():
+            names = ("cycle", "step", "level", "started_at", "earlier_steps", "ended_at", "ended_by")
+            plain = Obligation(
+                told.report_id,
+                Kind(clock.kind),
+                state=ClockState(clock.state),
+                next_due=None,
+                deadline_at=clock.started_at,
+                pauses=tuple(Pause(**pause) for pause in clock.pauses),
+                policy_version=clock.policy_version,
+                calendar_version=clock.calendar_version,
+                **{name: getattr(clock, name) for name in names},
+            )
+            timed_anew = timed(plain, *office.rules.book.frozen(plain))
+            connection.execute(sa.insert(obligations), obligation_row(timed_anew))

@@ -11,8 +11,11 @@ import sqlalchemy as sa
 from bridge.broker.messages import Message
 from bridge.casework import Casework
 from bridge.delivery.errors import Taken
+from bridge.recomputing import Recomputing
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clocks import Kind, Policy, Span, Unit
+from bridge.reports.moves import Actor
+from bridge.reports.recompute import CalendarChange, Counts, PolicyChange
 from bridge.rules import Rules
 from bridge.storage.database import Database
 from bridge.storage.tables import metadata
@@ -24,7 +27,7 @@ from tests.invariants.clock import DatabaseClock
 from tests.storage.office import ARRIVALS, Office, Rung, policy
 
 ONCE: tuple[Rung, ...] = ((36_000, "role:chair", "notify"),)
-#: The policies of three days: warnings, rungs for one, many and nobody, several at once, repeats of one deed.
+#: The policies of four days: warnings, rungs for one, many and nobody, several at once, repeats of one deed.
 POLICIES: tuple[Mapping[Kind, Sequence[Rung]], ...] = (
     {
         Kind.ACKNOWLEDGE: (
@@ -52,26 +55,64 @@ POLICIES: tuple[Mapping[Kind, Sequence[Rung]], ...] = (
         Kind.TRIAGE: ((3600, "role:chair", "notify"), (3600, "role:dinas_head", "notify")),
         Kind.COMPLETION: ((1800, "citizen", "notify"), (7200, "citizen", "notify"), (9000, "assignee", "close")),
     },
+    {
+        Kind.ACKNOWLEDGE: ((1800, "assignee", "warn"), (3600, "next_member", "both"), (5400, "role:admin", "notify")),
+        Kind.TRIAGE: ((1, "role:chair", "notify"), (2, "role:admin", "notify")),
+        Kind.COMPLETION: ((3600, "person:gone", "notify"), (7200, "assignee", "close")),
+    },
 )
 
 
 def policies(day: int) -> dict[Kind, Policy]:
-    """Return the policies of a day; the clock of triage counts working time, the others time on the wall."""
+    """Return the policies of a day.
+
+    The clock of triage counts working time, on the fourth day working days, the others time on the wall. On the fourth
+    day the last rung of `acknowledge` is repeated twice.
+    """
+    fourth = day % len(POLICIES) == 3
     rungs = dict.fromkeys(Kind, ONCE) | POLICIES[day % len(POLICIES)]
     made = {kind: policy(kind, steps) for kind, steps in rungs.items()}
-    return made | {Kind.TRIAGE: _in_working_time(made[Kind.TRIAGE])}
+    made[Kind.TRIAGE] = _counted_in(made[Kind.TRIAGE], Unit.WORKING_DAYS if fourth else Unit.WORKING_SECONDS)
+    if fourth:
+        made[Kind.ACKNOWLEDGE] = _repeated(made[Kind.ACKNOWLEDGE])
+    return made
 
 
-def _in_working_time(plain: Policy) -> Policy:
-    steps = tuple(replace(step, at=Span(step.at.amount, Unit.WORKING_SECONDS)) for step in plain.steps)
-    unnamed = replace(plain, span=Span(plain.span.amount, Unit.WORKING_SECONDS), steps=steps)
-    return replace(unnamed, version=version_of(plain.kind, unnamed.definition()))
+def _counted_in(plain: Policy, unit: Unit) -> Policy:
+    steps = tuple(replace(step, at=Span(step.at.amount, unit)) for step in plain.steps)
+    return _named(replace(plain, span=Span(plain.span.amount, unit), steps=steps))
 
 
-def calendar_without(calendar: WorkingCalendar, *days: date) -> WorkingCalendar:
-    """Return the calendar with more holidays, under a version of its own."""
-    changed = replace(calendar, days_off={**calendar.days_off, **dict.fromkeys(days, "test")})
+def _repeated(plain: Policy) -> Policy:
+    last = plain.steps[-1]
+    times = [replace(last, at=replace(last.at, amount=last.at.amount + 1800 * n), again=n) for n in (1, 2)]
+    return _named(replace(plain, steps=(*plain.steps, *times)))
+
+
+def _named(policy: Policy) -> Policy:
+    return replace(policy, version=version_of(policy.kind, policy.definition()))
+
+
+def edited(calendar: WorkingCalendar, how: int, day: date) -> WorkingCalendar:
+    """Return the calendar as somebody edits it, under a version of its own: a day off more, one less, hours, the zone."""
+    days_off = dict(calendar.days_off)
+    if how == 0:
+        changed = replace(calendar, days_off={**days_off, day: "test"})
+    elif how == 1:
+        days_off.pop(day, None)
+        changed = replace(calendar, days_off=days_off)
+    elif how == 2:
+        longer = tuple((*hours[:-1], (hours[-1][0], hours[-1][1] + 30)) if hours else hours for hours in calendar.week)
+        changed = replace(calendar, week=longer)
+    else:
+        changed = replace(calendar, zone="Europe/Amsterdam" if calendar.zone == "Asia/Jakarta" else "Asia/Jakarta")
     return replace(changed, version=version_of(calendar.name, definition_of(changed)))
+
+
+def apply_rules(office: Office, change: type[CalendarChange | PolicyChange]) -> Counts:
+    """Let every clock that runs take the calendar, or the policies, of today."""
+    work = Recomputing(office.database, office.rules)
+    return work.apply(change(office.rules.book), reason="uji", actor=Actor("cli:uji"))
 
 
 def use(office: Office, chosen: Mapping[Kind, Policy], calendar: WorkingCalendar) -> None:
