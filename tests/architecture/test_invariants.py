@@ -36,6 +36,15 @@ def test_every_invariant_has_a_line_and_what_is_open_has_none() -> None:
     assert set(_rows()) == NUMBERS - OPEN
 
 
+def test_every_complaint_names_a_test_that_is_there() -> None:
+    _, _, complaints = (ROOT / "docs" / "invariants.md").read_text().partition("| complaint | test |")
+    lines = [line for line in complaints.splitlines() if line.startswith("| ")]
+    assert len(lines) >= 20
+    for line in lines:
+        ((path, name),) = _TEST.findall(line)
+        assert name in _tests_of(path), line
+
+
 def test_every_line_is_a_sentence_and_names_a_test() -> None:
     for number, (promise, tests) in _rows().items():
         assert promise.endswith("."), f"I{number}: {promise}"

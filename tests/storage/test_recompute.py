@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from bridge.casework import Casework
+from bridge.desk.shown import countdown
 from bridge.recomputing import Recomputing, StillHeld, Superseded
 from bridge.reports.clocks import Deed, Kind, Policy, Step, parse_span, timed
-from bridge.reports.moves import Actor
+from bridge.reports.moves import Actor, Details
 from bridge.reports.recompute import CalendarChange, Change, Counts, PolicyChange
 from bridge.reports.rulebook import Rulebook
+from bridge.reports.states import Move
 from bridge.rules import Rules
 from bridge.storage import reports as stored
 from config.calendars import calendar_from, definition_of, version_of
@@ -315,6 +317,46 @@ def test_deadline_moved_into_the_past_fires_once_and_is_marked(office: Office) -
     assert {row["remark"] for row in first} == {"due_moved"}
     assert applied(back, CalendarChange(office.rules.book)) == Counts()
     assert office.tick_all() == 0
+
+
+def test_report_that_was_late_is_late_no_more_when_its_deadline_has_moved(office: Office) -> None:
+    """osTicket 5160: still called overdue after the change."""
+    opened(office, 1)
+    office.set("obligations", {"started_at": office.now() - timedelta(days=10)})
+    behind = {"deadline_at": office.now() - timedelta(hours=1), "next_due": office.now() - timedelta(seconds=1)}
+    office.set("obligations", behind)
+    assert _is_late(office)
+    applied(work_by(office, the_book(office, days_off=16, first=-10)), CalendarChange(office.rules.book))
+    assert not _is_late(office)
+    assert office.tick_all() == 0
+
+
+def _is_late(office: Office) -> bool:
+    with office.database.read() as connection:
+        (row,) = stored.listed(connection, stored.Wanted())
+    found = countdown(row["obligations"], office.rules.book, office.now())
+    assert found is not None
+    return found.late
+
+
+@pytest.mark.parametrize("what", [CalendarChange, PolicyChange])
+def test_clock_that_stands_still_keeps_its_pause_when_its_rules_change(
+    office: Office, what: type[CalendarChange | PolicyChange]
+) -> None:
+    """GLPI 6902, 14148: the pause was lost when the SLA changed."""
+    (ticket,) = opened(office, 1)
+    office.casework.acknowledge(ticket, ANI)
+    office.casework.move(Move.ASK_COMPLETION, ticket, ANI, Details(missing=("KTP",)))
+    before = office.rows("obligations", kind="triage")[0]
+    work = work_by(office, the_book(office, days_off=3, policies={Kind.TRIAGE: SHORTER}))
+    applied(work, what(office.rules.book))
+    after = office.rows("obligations", kind="triage")[0]
+    assert (after["state"], after["next_due"], after["pauses"]) == ("paused", None, before["pauses"])
+    assert after["deadline_at"] != before["deadline_at"]
+    office.pass_time(40 * 86_400)
+    assert [row["kind"] for row in office.rows("escalations")] == []
+    office.casework.move(Move.RESUME, ticket, ANI)
+    assert office.rows("obligations", kind="triage")[0]["next_due"] > office.now()
 
 
 def test_step_that_has_fired_is_never_fired_again_by_a_later_due_time(office: Office) -> None:

@@ -1,6 +1,7 @@
 """Step 4: what is due fires once, in order, for the right people; nothing else ever fires."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,8 @@ from bridge.reports.states import Move, Outcome, Status
 from bridge.storage import people
 from bridge.storage.database import Database
 from bridge.storage.tables import obligations
-from consumers.watch_clocks import WatchClocks
+from consumers.watch_clocks import POLL_S, WatchClocks
+from tests.invariants.town import policies, use
 from tests.storage.crashes import survives_every_crash
 from tests.storage.office import ANI, LADDER, Office, id_of, policy, shape
 
@@ -212,6 +214,54 @@ def test_citizen_asked_a_second_time_is_reminded_again_then_the_report_is_closed
     assert fired == [(1, "notify"), (2, "notify"), (3, "notify"), (4, "close")]
 
 
+def test_clock_that_was_paused_goes_on_although_every_process_was_started_anew(office: Office) -> None:
+    """Grafana OnCall 1206: paused, the workers restarted in between, and never continued."""
+    ticket = office.receive("Q-1")
+    office.casework.acknowledge(ticket, ANI)
+    office.casework.move(Move.ASK_COMPLETION, ticket, ANI, Details(missing=("bukti",)))
+    office.use()
+    office.pass_time(3600)
+    assert office.tick_all() == 0
+    office.use()
+    office.casework.move(Move.RESUME, ticket, ANI)
+    office.pass_time(359_000)
+    assert office.tick_all() == 0
+    office.use()
+    office.pass_time(2000)
+    assert office.tick_all() == 1
+    assert [(row["kind"], row["step"]) for row in office.rows("escalations")] == [("triage", 1)]
+
+
+def test_watcher_with_nothing_to_do_sleeps_no_longer_than_until_a_step_falls_due(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zammad 5257: minutes to an hour late on an idle system."""
+    slept: list[float] = []
+    monkeypatch.setattr("consumers.watch_clocks.time.sleep", slept.append)
+    office.receive("Q-1")
+    office.watcher.turn()
+    office.set("obligations", {"next_due": office.now() + timedelta(seconds=0.4)}, kind="acknowledge")
+    office.watcher.turn()
+    assert slept[0] == POLL_S
+    assert 0 < slept[1] <= 0.4
+
+
+def test_rung_that_is_repeated_is_told_so_often_and_no_more(office: Office) -> None:
+    """I9, GLPI 1996 and 2408: a level repeated with every run."""
+    rung = policy(Kind.ACKNOWLEDGE, [(3600, "role:chair", "notify")])
+    (first,) = rung.steps
+    again = [replace(first, at=replace(first.at, amount=3600 + 600 * n), again=n) for n in (1, 2)]
+    repeated = replace(rung, steps=(first, *again), version="again@1")
+    use(office, {**policies(0), Kind.ACKNOWLEDGE: repeated}, office.rules.book.calendar_for("bpsk-dki"))
+    office.receive("Q-1")
+    for _ in range(10):
+        office.pass_time(600)
+        office.tick_all()
+    fired = [(row["step"], row["level"], row["told"]) for row in office.rows("escalations")]
+    assert fired == [(1, 1, ["kartika"]), (2, 1, ["kartika"]), (3, 1, ["kartika"])]
+    assert len(office.rows("deliveries", event="escalation")) == 3
+
+
 def test_running_clock_keeps_the_policy_it_was_started_with(office: Office) -> None:
     office.receive("Q-1")
     office.use({Kind.ACKNOWLEDGE: [(10, "role:chair", "notify")]})
@@ -238,6 +288,19 @@ def test_oldest_due_fires_first_when_a_batch_is_full(office: Office) -> None:
     office.watcher.most = 2
     assert [office.watcher.tick() for _ in range(4)] == [2, 2, 1, 0]
     assert [row["ticket"] for row in office.rows("escalations")] == tickets
+
+
+def test_two_deadlines_of_one_day_are_both_told_to_the_same_person(office: Office) -> None:
+    """I10, Zammad 4348 and 5655: the second deadline of a day was silent."""
+    office.use(
+        {kind: [(hours * 3600, "role:chair", "notify")] for hours, kind in ((1, Kind.ACKNOWLEDGE), (2, Kind.TRIAGE))}
+    )
+    office.receive("Q-1")
+    for _ in range(2):
+        office.pass_time(3600)
+        office.tick_all()
+    told = [(d["recipient"], d["kind"]) for d in office.rows("deliveries", event="escalation")]
+    assert told == [("kartika", "acknowledge"), ("kartika", "triage")]
 
 
 def test_two_clocks_of_one_report_fire_one_after_the_other(office: Office) -> None:
