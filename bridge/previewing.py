@@ -57,7 +57,8 @@ def _about(service: Service, ticket: str, kinds: Sequence[str]) -> list[Item]:
         report = stored.by_ticket(connection, ticket)
         clocks = stored.obligations_of(connection, [report.report_id]).get(report.report_id, [])
         now = service.database.now(connection)
-    calendar = service.rules.book.calendar_for(report.office)
+    book = service.rules.book
+    calendar = service.rules.deciding(lambda: book.calendar_of(report.office, report, clocks))
     items = []
     for kind in kinds:
         row = _row(kind, _clock(kind, [clock for clock in clocks if clock.cycle == report.cycle]), report.cycle, now)

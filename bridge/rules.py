@@ -6,6 +6,7 @@ from typing import TypeVar
 from bridge.reports.rulebook import Rulebook, UnknownVersion
 from bridge.storage import versions
 from bridge.storage.database import Database
+from bridge.storage.reports import open_by_office
 from config.calendars import calendar_from, definition_of
 
 _T = TypeVar("_T")
@@ -24,6 +25,12 @@ class Rules:
             now = self._database.now(connection)
             versions.keep(self._database, connection, self.book, now=now, definition_of=definition_of)
         self._load()
+
+    def lost_offices(self) -> dict[str, int]:
+        """Return how many open reports lie with each office the files no longer name."""
+        with self._database.read() as connection:
+            found = open_by_office(connection)
+        return {office: count for office, count in sorted(found.items()) if office not in self.book.offices}
 
     def deciding(self, decide: Callable[[], _T]) -> _T:
         """Return `decide()`; if it meets a version another process started, load it and decide again."""

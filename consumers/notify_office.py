@@ -254,7 +254,9 @@ class NotifyOffice(Telling):
         return calendar.elapsed(attempt.now, deadline) - calendar.elapsed(deadline, attempt.now)
 
     def _calendar(self, attempt: Attempt) -> WorkingCalendar:
-        return self._rules.book.calendar_for(self._reports[attempt.row["report_id"]].office)
+        report_id, book = attempt.row["report_id"], self._rules.book
+        report, owed = self._reports[report_id], self._owed.get(report_id, [])
+        return self._rules.deciding(lambda: book.calendar_of(report.office, report, owed))
 
     def close(self) -> None:
         """See Telling.close."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, event_in, open_service, show_json
+from bridge.cli.common import as_json, event_in, lost_offices, open_service, show_json
 from bridge.service import Service
 from bridge.words import length, say
 from config.settings import SETTINGS
@@ -130,6 +130,7 @@ def doctor() -> None:
         ("disk", _check_disk),
         ("database", _check_database),
         ("data key", _check_data_key),
+        ("offices", _check_offices),
         ("queue", _check_queue),
         ("spool", _check_spool),
         ("clocks", _check_clocks),
@@ -171,6 +172,17 @@ def _check_database(service: Service) -> list[str]:
     except (DatabaseAway, NotMigrated) as error:
         return [str(error)]
     return []
+
+
+def _check_offices(service: Service) -> list[str]:
+    from bridge.storage.database import DatabaseAway
+    from bridge.storage.migrate import NotMigrated, check
+
+    try:
+        check(service.database)
+        return lost_offices(service.rules)
+    except (DatabaseAway, NotMigrated):
+        return ["cannot be seen without the database"]
 
 
 def _check_data_key(service: Service) -> list[str]:

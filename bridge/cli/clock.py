@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -75,7 +76,8 @@ def _look(
         history = [event_of(row) for row in stored.history_of(connection, report.report_id)]
         now = service.database.now(connection)
     found = accounts(report, owed, book, desk, [escalation_of(row) for row in rows], now=now)
-    where = stays(history, book.calendar_for, report.office, now=now)
+    calendar_of = partial(book.calendar_of, report=report, obligations=owed)
+    where = stays(history, calendar_of, report.office, now=now)
     return [one for one in found if kind in (None, one.obligation.kind)], where, names, now
 
 

@@ -1,5 +1,7 @@
 """What the commands share: the service, JSON and tables, who is at the keyboard."""
 
+from __future__ import annotations
+
 import getpass
 import json
 import logging
@@ -9,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +20,9 @@ from bridge.reports.moves import Actor
 from bridge.reports.tickets import read_ticket
 from bridge.service import Service
 from bridge.words import LANGUAGES, ZONE
+
+if TYPE_CHECKING:
+    from bridge.rules import Rules
 
 #: Nobody needs a progress bar for less, in seconds.
 PATIENCE_S = 2.0
@@ -43,6 +48,16 @@ def open_service(*, need_rules: bool = False, quiet: bool = True, with_texts: bo
         check(service.database)
         service.rules.prepare()
     return service
+
+
+def lost_offices(rules: Rules) -> list[str]:
+    """Return what to do about open reports of offices that are no more, a line for each office."""
+    return [
+        f"{count} open report{'' if count == 1 else 's'} with {office}, which offices.toml no longer names: list them "
+        f"with bridge reports list --office {office}, give each to another with bridge reports transfer TICKET OFFICE "
+        f"--reason …, or name {office} again"
+        for office, count in rules.lost_offices().items()
+    ]
 
 
 def ticket_argument(function: Callable[..., Any]) -> Callable[..., Any]:

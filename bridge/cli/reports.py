@@ -20,10 +20,11 @@ def reports() -> None:
 @reports.command("list")
 @click.option("--status", type=click.Choice([v.value for v in Status]), default=None, help="Only this state.")
 @click.option("--assignee", default="", help="Only this person's desk.")
+@click.option("--office", default="", help="Only this office, also one that is no more.")
 @click.option("--search", default="", help="Ticket, title or business.")
 @click.option("--most", default=200, show_default=True, type=click.IntRange(1, 100_000))
 @as_json
-def list_reports(status: str | None, assignee: str, search: str, most: int, as_json: bool) -> None:
+def list_reports(status: str | None, assignee: str, office: str, search: str, most: int, as_json: bool) -> None:
     """List reports, what is due next first.
 
     Example: bridge reports list --status received
@@ -31,10 +32,9 @@ def list_reports(status: str | None, assignee: str, search: str, most: int, as_j
     from bridge.storage import reports as stored
 
     service = open_service(need_rules=True)
+    wanted = stored.Wanted(status=status or "", assignee=assignee, office=office, search=search)
     with service.database.read() as connection:
-        rows = stored.listed(
-            connection, stored.Wanted(status=status or "", assignee=assignee, search=search), most=most
-        )
+        rows = stored.listed(connection, wanted, most=most)
     shown = [public(row) for row in rows]
     if as_json:
         show_json(shown)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from bridge import tracing
-from bridge.cli.common import open_service
+from bridge.cli.common import lost_offices, open_service
 from bridge.running import CannotListen, Crew, serve
 from bridge.service import Service
 
@@ -131,6 +132,7 @@ def _prepare(service: Service, stop: threading.Event) -> None:
     prepare(service, stop)
     if stop.is_set():
         raise SystemExit(1)
+    _note(lost_offices(service.rules))
 
 
 def _serve(service: Service, crew: Crew, parts: tuple[str, ...]) -> None:
@@ -159,8 +161,12 @@ Stop with Ctrl-C; nothing is lost by it, nor by kill -9."""
 
 
 def _warn(service: Service) -> None:
-    for warning in service.configuration.notes:
-        click.secho(f"Note: {warning}", fg="yellow", err=True)
+    _note(service.configuration.notes)
+
+
+def _note(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.secho(f"Note: {line}", fg="yellow", err=True)
 
 
 def _short(path: Path) -> str:

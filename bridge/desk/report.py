@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -104,12 +105,14 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         same, business = alike(connection, report), about_business(connection, service.database, report)
     mine = [o for o in owed if o.cycle == report.cycle]
     explained = accounts(report, mine, book, desk, [escalation_of(row) for row in fired], now=now)
-    where = stays([event_of(line) for line in history], book.calendar_for, report.office, now=now)
+    calendar_of = partial(book.calendar_of, report=report, obligations=owed)
+    where = stays([event_of(line) for line in history], calendar_of, report.office, now=now)
     row = shown_report({**vars(report), "obligations": owed}, book, names, now)
     return {
         "report": row,
         "names": names,
         "now": now,
+        "office_is_gone": report.office not in book.offices,
         "offices": [office for office in book.offices.values() if office.office_id != report.office],
         "people": [p for p in desk.people if p.role is Role.OFFICER and p.person_id != report.assignee],
         "contact": _contact(service, report),
@@ -126,7 +129,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "desks": _desks(where, names),
         "sees_deliveries": g.person.role in OVERSEERS,
         "timeline": _timeline(history, fired, told, names),
-        "office": book.offices[report.office],
+        "office": book.office_called(report.office),
     }
 
 

@@ -149,7 +149,7 @@ def _clocks_after(
         ]
     if move is Move.RESUME:
         ended += [clocks.resume(o, *rulebook.frozen(o), now=now) for o in obligations if o.kind in PAUSED_BY_CITIZEN]
-    fresh = _started(report, STARTED_BY.get(move, ()), rulebook, now=now)
+    fresh = _started(report, STARTED_BY.get(move, ()), obligations, rulebook, now=now)
     known = {o.kind: o for o in obligations}
     restarted = [_counting_on(o, known[o.kind]) for o in fresh if o.kind in known]
     replaced = {o.kind for o in restarted}
@@ -185,14 +185,15 @@ def _ended(move: Move, obligations: Sequence[Obligation], actor: Actor, *, now: 
     return met + [clocks.end(o, ClockState.CANCELLED, now=now, by=actor.name) for o in rest]
 
 
-def _started(report: Report, kinds: Iterable[Kind], rulebook: Rulebook, *, now: datetime) -> list[Obligation]:
-    calendar = rulebook.calendar_for(report.office)
+def _started(
+    report: Report, kinds: Iterable[Kind], obligations: Sequence[Obligation], rulebook: Rulebook, *, now: datetime
+) -> list[Obligation]:
     policies = [rulebook.policy_for(report.policy, kind) for kind in kinds]
-    return [
-        clocks.start_clock(report.report_id, policy, calendar, cycle=report.cycle, now=now)
-        for policy in policies
-        if policy is not None
-    ]
+    wanted = [policy for policy in policies if policy is not None]
+    if not wanted:  # its office may be no more, and a report can be closed all the same
+        return []
+    calendar = rulebook.calendar_of(report.office, report, obligations)
+    return [clocks.start_clock(report.report_id, policy, calendar, cycle=report.cycle, now=now) for policy in wanted]
 
 
 def _counting_on(fresh: Obligation, before: Obligation) -> Obligation:

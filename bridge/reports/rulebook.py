@@ -1,11 +1,12 @@
 """All that people configured, in the form decisions take it: routing rules, offices, calendars, policies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clocks import Kind, Obligation, Policy
-from bridge.reports.routing import Rule
+from bridge.reports.report import Report
+from bridge.reports.routing import Rule, route
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,30 @@ class Rulebook:
                 self.policy_versions[policy.version] = policy
 
     def calendar_for(self, office: str) -> WorkingCalendar:
-        """Return today's calendar of an office."""
+        """Return today's calendar of an office of the files."""
         return self.calendars[self.offices[office].calendar]
+
+    def calendar_of(self, office: str, report: Report, obligations: Iterable[Obligation]) -> WorkingCalendar:
+        """Return the calendar an office counts a report's time in, today.
+
+        An office that is no more in the files has none. The report then goes on in the calendar its own clocks hold,
+        as that calendar is today where its file is still there: by it the citizen was told when. Of several clocks an
+        open one decides, then the one started last. Without any, it is counted where it would be routed today.
+
+        Raises:
+            UnknownVersion: load it from the store of versions and ask again.
+        """
+        if office in self.offices:
+            return self.calendar_for(office)
+        latest = max(obligations, key=lambda o: (o.ended_at is None, o.cycle, o.started_at, o.kind), default=None)
+        if latest is None:
+            return self.calendar_for(route(report.facts, self.rules).rule.office)
+        held = self._held(latest.calendar_version)
+        return self.calendars.get(held.name, held)
+
+    def office_called(self, office: str) -> Office:
+        """Return an office; one that is no more in the files has its id for a name, and no calendar."""
+        return self.offices.get(office) or Office(office, office, "")
 
     def policy_for(self, name: str, kind: Kind) -> Policy | None:
         """Return today's policy of a kind in the named set; the set `default` fills what a set leaves out."""
@@ -60,10 +83,13 @@ class Rulebook:
         Raises:
             UnknownVersion: load it from the store of versions and ask again.
         """
-        try:
-            return (
-                self.policy_versions[obligation.policy_version],
-                self.calendar_versions[obligation.calendar_version],
-            )
-        except KeyError as missing:
-            raise UnknownVersion(missing.args[0]) from missing
+        policy = self.policy_versions.get(obligation.policy_version)
+        if policy is None:
+            raise UnknownVersion(obligation.policy_version)
+        return policy, self._held(obligation.calendar_version)
+
+    def _held(self, version: str) -> WorkingCalendar:
+        calendar = self.calendar_versions.get(version)
+        if calendar is None:
+            raise UnknownVersion(version)
+        return calendar

@@ -34,6 +34,11 @@ _OPEN_BY_ASSIGNEE = (
     .where(reports.c.status != sa.literal_column("'closed'"), reports.c.assignee.is_not(None))
     .group_by(reports.c.assignee)
 )
+_OPEN_BY_OFFICE = (
+    sa.select(reports.c.office, sa.func.count())
+    .where(reports.c.status != sa.literal_column("'closed'"))
+    .group_by(reports.c.office)
+)
 _HISTORY = sa.select(history).where(history.c.report_id == sa.bindparam("report")).order_by(history.c.id)
 
 
@@ -112,6 +117,11 @@ def claim_siblings(database: Database, connection: Connection, report_id: str) -
 def open_by_assignee(connection: Connection) -> dict[str, int]:
     """Return how many open reports lie on each desk, by person id."""
     return {assignee: count for assignee, count in connection.execute(_OPEN_BY_ASSIGNEE) if assignee}
+
+
+def open_by_office(connection: Connection) -> dict[str, int]:
+    """Return how many open reports each office has, by its id."""
+    return {office: count for office, count in connection.execute(_OPEN_BY_OFFICE)}
 
 
 @dataclass(frozen=True)

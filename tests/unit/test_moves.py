@@ -9,11 +9,13 @@ import pytest
 from bridge.reports.clocks import ClockState, Kind
 from bridge.reports.moves import close_incomplete, new_report_notice
 from bridge.reports.report import Delivery, Purpose
+from bridge.reports.routing import Rule
 from bridge.reports.states import Move, MoveRefused, Outcome, Status, moves_from
 from tests.unit.given import (
     ANI,
     KETUA,
     MONDAY,
+    OFFICE,
     REPORT_ID,
     TRIAGE,
     WAY_TO,
@@ -284,3 +286,21 @@ def test_details_stand_in_the_history_and_empty_ones_do_not() -> None:
 
 def test_people_of_these_tests_have_the_roles_moves_expect() -> None:
     assert (ANI.role, KETUA.role) == ("officer", "chair")
+
+
+@pytest.mark.parametrize(("status", "move"), ALLOWED)
+def test_every_move_of_a_report_whose_office_is_no_more_changes_what_it_always_does(status: Status, move: Move) -> None:
+    case, renamed = a_case(status), a_case(status)
+    book = case.rulebook
+    office = replace(book.offices[OFFICE], office_id="new")
+    renamed.rulebook = replace(book, offices={"new": office}, rules=(Rule("everything", "new"),))
+    assert renamed.do(move) == case.do(move)
+
+
+def test_clock_of_the_citizen_closes_a_report_whose_office_is_no_more() -> None:
+    case = a_case(Status.NEEDS_COMPLETION)
+    gone = replace(case.rulebook, offices={})
+    changes = close_incomplete(
+        case.report, list(case.clocks.values()), gone, an_actor("clock:completion"), now=MONDAY + timedelta(days=14)
+    )
+    assert changes.reports[REPORT_ID].status is Status.CLOSED

@@ -1,13 +1,15 @@
 """The rulebook: today's configuration, and the versions running clocks hold on to (I25, I28)."""
 
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from bridge.reports.clocks import Kind
-from bridge.reports.rulebook import UnknownVersion
-from tests.unit.given import ACKNOWLEDGE, OFFICE, a_calendar, a_clock, a_policy, a_rulebook
+from bridge.reports.clocks import Kind, Obligation
+from bridge.reports.routing import Rule
+from bridge.reports.rulebook import Office, Rulebook, UnknownVersion
+from tests.unit.given import ACKNOWLEDGE, MONDAY, OFFICE, TRIAGE, a_calendar, a_clock, a_policy, a_report, a_rulebook
 
 
 def test_running_clock_keeps_the_policy_it_was_started_with() -> None:
@@ -37,6 +39,52 @@ def test_set_that_leaves_a_clock_out_takes_the_default_one() -> None:
 
 def test_office_works_by_the_calendar_it_names() -> None:
     assert a_rulebook().calendar_for(OFFICE) == a_calendar()
+
+
+def after_the_office_was_renamed() -> Rulebook:
+    """The office's id is another one, its calendar has a decree more, and a second calendar comes first."""
+    decreed = a_calendar({date(2026, 11, 24): "decree"}, version="office@2")
+    book = a_rulebook()
+    return replace(
+        book,
+        offices={"new": Office("new", "BPSK Jakarta", "office")},
+        rules=(Rule("everything", "new"),),
+        calendars={"abroad": a_calendar(name="abroad", version="abroad@1"), "office": decreed},
+        calendar_versions={**book.calendar_versions, "office@2": decreed},
+    )
+
+
+@pytest.mark.parametrize(
+    ("clocks", "version"),
+    [
+        ((), "office@2"),  # where the routing would send it
+        ((a_clock(),), "office@2"),  # the file is still there: as it is today
+        ((a_clock(calendar_version="gone@1"),), "gone@1"),  # the file is gone, too: as it was
+        ((a_clock(calendar_version="gone@1"), a_clock(TRIAGE, ended_at=MONDAY)), "gone@1"),  # an open one decides
+        ((a_clock(calendar_version="gone@1"), a_clock(TRIAGE, at=MONDAY + timedelta(hours=1))), "office@2"),
+    ],
+)
+def test_office_that_is_no_more_counts_by_the_calendar_of_the_reports_own_clocks(
+    clocks: tuple[Obligation, ...], version: str
+) -> None:
+    book = after_the_office_was_renamed()
+    book.calendar_versions["gone@1"] = a_calendar(name="gone", version="gone@1")
+    for given in (clocks, clocks[::-1]):
+        assert book.calendar_of(OFFICE, a_report(), given).version == version
+
+
+def test_office_of_the_files_counts_by_its_own_calendar_whatever_the_clocks_hold() -> None:
+    assert a_rulebook().calendar_of(OFFICE, a_report(), [a_clock(calendar_version="gone@1")]) == a_calendar()
+
+
+def test_calendar_of_a_clock_that_is_not_loaded_is_asked_for() -> None:
+    with pytest.raises(UnknownVersion, match="gone@7"):
+        after_the_office_was_renamed().calendar_of(OFFICE, a_report(), [a_clock(calendar_version="gone@7")])
+
+
+def test_office_that_is_no_more_goes_by_its_id() -> None:
+    assert after_the_office_was_renamed().office_called(OFFICE).name == OFFICE
+    assert a_rulebook().office_called(OFFICE).name == "BPSK DKI Jakarta"
 
 
 def test_two_rulebooks_do_not_share_their_versions() -> None:
