@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clocks import Deed, Kind, Policy, Span, Step, parse_span, plan, start_clock
 from bridge.reports.daycounts import DayCount
+from bridge.reports.rising import check_rising
 from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
 from config.calendars import build_calendar, stretch, version_of
@@ -72,7 +73,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str], *, with
     both = sorted({*sources} & {*channels.sources, *channels.unset})
     # A destination in trouble is known by this name.
     reading.faults += [f"sources.toml: {one}: a channel of {CHANNELS_FILE} is called so; take another" for one in both]
-    _check_spans(reading, policies, calendars)
+    _check_spans(reading, policies, calendars, {office.calendar for office in offices.values()})
     texts = _texts(reading) if with_texts else None
     faults = reading.faults + env.faults
     if faults:
@@ -218,17 +219,23 @@ def _rungs(reading: Reading, place: str, rung: dict[str, Any], level: int) -> li
 
 
 def _check_spans(
-    reading: Reading, policies: Mapping[str, Mapping[Kind, Policy]], calendars: Mapping[str, WorkingCalendar]
+    reading: Reading,
+    policies: Mapping[str, Mapping[Kind, Policy]],
+    calendars: Mapping[str, WorkingCalendar],
+    in_use: Collection[str],
 ) -> None:
     """Try every clock in every calendar: a zero too many must not be found out by the first report."""
     for set_name, clocks in policies.items():
         for kind, policy in clocks.items():
-            for calendar in calendars.values():
-                reading.guarded(f"policies.toml: {set_name}.{kind}", partial(_planned, policy, calendar))
+            for name, calendar in calendars.items():
+                check = partial(_planned, policy, calendar, in_use=name in in_use)
+                reading.guarded(f"policies.toml: {set_name}.{kind}", check)
 
 
-def _planned(policy: Policy, calendar: WorkingCalendar) -> None:
+def _planned(policy: Policy, calendar: WorkingCalendar, *, in_use: bool) -> None:
     plan(start_clock("", policy, calendar, cycle=1, now=_ANY_DAY), policy, calendar)
+    if in_use:
+        check_rising(policy, calendar)
 
 
 def _rules(reading: Reading) -> list[Rule]:

@@ -13,6 +13,7 @@ from bridge.reports.routing import FIELDS
 from bridge.schemes import SCHEMES
 from config.calendars import DAYS, BadHours, stretch
 
+_FIRST_YEAR, _LAST_YEAR = 1900, 2200
 NAME = r"[a-z0-9][a-z0-9-]{0,63}\Z"
 _VARIABLE = validate.Regexp(r"[A-Z][A-Z0-9_]*\Z")
 _VARIABLE_OR_NONE = validate.Regexp(r"([A-Z][A-Z0-9_]*)?\Z")
@@ -152,6 +153,8 @@ def _day(value: object) -> None:
     # Not isinstance: TOML's datetimes are dates to Python.
     if type(value) is not date:
         raise ValidationError("write a date without quotes, like 2026-06-01")
+    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+        raise ValidationError(f"must be a date of the years {_FIRST_YEAR} to {_LAST_YEAR}")
 
 
 def _week() -> fields.Dict:
@@ -187,7 +190,7 @@ class CalendarSchema(Checked):
     zone = fields.String(required=True, validate=lambda zone: _zone(zone))
     holidays = fields.String(load_default="")
     years = fields.List(
-        fields.Integer(strict=True, validate=validate.Range(1900, 2200)),
+        fields.Integer(strict=True, validate=validate.Range(_FIRST_YEAR, _LAST_YEAR)),
         load_default=lambda: [2024, 2030],
         validate=validate.Length(equal=2),
     )

@@ -219,6 +219,13 @@ WRONG = [
     ),
     (P, '"50%", "80%"', '"80%", "50%"', "2 working hours comes after 192 working minutes; steps must rise"),
     (P, '"1 working day"', '"3 working hours"', "3 working hours comes after 4 working hours; steps must rise"),
+    (P, '"1 working day"', '"6 hours"', "6 hours comes after 4 working hours; steps must rise, and started"),
+    (
+        P,
+        'span = "5 working days"',
+        'span = "2 working days"\nwarn = ["50%"]\n[[default.triage.ladder]]\nat = "1 working hour"\nto = "assignee"\ndo = "notify"',
+        "default.triage: 1 working hour comes after 1 working day; steps must rise",
+    ),
     (
         P,
         "\n[default.triage]",
@@ -253,6 +260,7 @@ WRONG = [
     (C, "2026-06-02", '"2026-06-02"', "override[1].date: write a date without quotes, like 2026-06-01"),
     (C, "2026-06-02", "2026-06-02T00:00:00", "override[1].date: write a date without quotes"),
     (C, 'source = "decree"', "", "override[1].source: Missing data"),
+    (C, "2026-06-02", "0001-01-01", "override[1].date: must be a date of the years 1900 to 2200"),
     (C, "first = 2026-02-18", 'first = "2026-02-18"', "period[1].first: write a date without quotes"),
     (C, "last = 2026-03-19", "last = 2025-03-19", "period[1].last: must not be before `first`"),
     (C, "08:00-15:00", "8-15", "period[1].hours.mon.value[1]: '8-15' is not a stretch of hours like"),
@@ -382,7 +390,8 @@ def test_warning_can_be_so_long_before_the_end(tmp_path: Path) -> None:
 
 def test_stretch_over_midnight_ends_on_the_next_day_sundays_on_monday(tmp_path: Path) -> None:
     night = '["20:00-22:00"]\nsat = ["22:00-30:00"]\nsun = ["08:00-12:00", "22:00-24:30"]'
-    files = edited((C, '["00:00-24:00"]', night), (C, '["07:30-12:00", "13:00-16:00"]', '["07:30-12:00"]'))
+    weekday = (C, '["07:30-12:00", "13:00-16:00"]', '["07:30-12:00"]')
+    files = edited((C, '["00:00-24:00"]', night), weekday, (P, '"1 working day"', '"9 working days"'))
     (calendar,) = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.calendars.values()
     by_day = dict(zip(DAYS, calendar.week, strict=True))
     assert by_day["sat"] == ((1320, 1440),)

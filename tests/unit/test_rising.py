@@ -1,0 +1,65 @@
+"""Steps that rise in the file fall due in that order, whatever their units; those that do not are found."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from bridge.reports.calendars import Period, WorkingCalendar
+from bridge.reports.clocks import Kind
+from bridge.reports.rising import StepsFall, check_rising
+from tests.unit.given import a_calendar, a_policy
+
+#: Eid al-Fitr 2026 with its joint leave: Wednesday 18 to Tuesday 24 March.
+LONG_HOLIDAY = {date(2026, 3, 18) + timedelta(days=n): "Lebaran" for n in range(7)}
+
+RISING = [
+    ("4 working hours", "1 working day"),
+    ("8 working hours", "1 working day"),
+    ("16 working hours", "2 working days"),
+    ("0 working hours", "1 working day"),
+    ("8 hours", "1 working day"),
+    ("1 working day", "16 working hours"),
+    ("3 working days", "10 days"),
+    ("1 working hour", "4 days"),
+]
+FALLING = [
+    ("1 working day", "1 working hour"),
+    ("1 working day", "8 working hours"),
+    ("9 working hours", "1 working day"),
+    ("24 hours", "4 working hours"),
+    ("72 hours", "2 working days"),
+    ("1 working day", "24 hours"),
+    ("3 working days", "216 hours"),
+]
+
+
+def check(spans: tuple[str, str], calendar: WorkingCalendar) -> None:
+    """Check a clock with steps at these spans."""
+    check_rising(a_policy(Kind.TRIAGE, "9 working days", *((span, "role:chair", "notify") for span in spans)), calendar)
+
+
+@pytest.mark.parametrize("spans", RISING)
+def test_steps_of_mixed_units_that_rise_are_allowed(spans: tuple[str, str]) -> None:
+    check(spans, a_calendar())
+
+
+@pytest.mark.parametrize("spans", FALLING)
+def test_later_step_that_would_be_due_first_is_found(spans: tuple[str, str]) -> None:
+    with pytest.raises(StepsFall, match=f"{spans[1]} comes after {spans[0]}; steps must rise"):
+        check(spans, a_calendar(LONG_HOLIDAY))
+
+
+def test_ladder_that_falls_over_a_long_holiday_only_is_found_by_it() -> None:
+    spans = ("3 working days", "7 days")
+    check(spans, a_calendar())
+    with pytest.raises(StepsFall, match="by calendar office it is due first"):
+        check(spans, a_calendar(LONG_HOLIDAY))
+
+
+def test_ladder_that_falls_in_a_period_of_short_days_only_is_found_by_it() -> None:
+    spans = ("8 working hours", "1 working day")
+    check(spans, a_calendar())
+    mornings = (((540, 660),),) * 5 + ((), ())
+    ramadan = Period(date(2026, 2, 18), date(2026, 3, 19), mornings, "Ramadan")
+    with pytest.raises(StepsFall, match="2026-02-"):
+        check(spans, a_calendar(periods=(ramadan,)))
