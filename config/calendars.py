@@ -24,6 +24,8 @@ class BadHours(ValueError):
 def build_calendar(name: str, content: Mapping[str, Any]) -> WorkingCalendar:
     """Return the calendar a checked file describes: library days off, then our dated overrides above them.
 
+    A working day of its own hours is a period of that one day, before all others.
+
     Raises:
         BadHours: a stretch of hours is not `07:30-12:00`, or they overlap.
         NoWorkingTime: no hours at all.
@@ -35,8 +37,14 @@ def build_calendar(name: str, content: Mapping[str, Any]) -> WorkingCalendar:
             days_off[override["date"]] = override["source"]
         else:
             days_off.pop(override["date"], None)
-    periods = tuple(
-        Period(period["first"], period["last"], _week(period["hours"]), period["name"]) for period in content["period"]
+    worked = [
+        Period(override["date"], override["date"], _same_all_week(override["hours"]), override["source"])
+        for override in content["override"]
+        if override.get("hours")
+    ]
+    periods = (
+        *worked,
+        *(Period(one["first"], one["last"], _week(one["hours"]), one["name"]) for one in content["period"]),
     )
     unnamed = WorkingCalendar(name, "", content["zone"], week, days_off, periods)
     return calendar_from(name, definition_of(unnamed))
@@ -103,6 +111,10 @@ def _proposed(content: Mapping[str, Any]) -> dict[date, str]:
         content["holidays"], years=range(first, last + 1), categories=categories, language="id"
     )
     return dict(days.items())
+
+
+def _same_all_week(texts: list[str]) -> tuple[Hours, ...]:
+    return _week(dict.fromkeys(DAYS, texts))
 
 
 def _week(hours: Mapping[str, list[str]]) -> tuple[Hours, ...]:

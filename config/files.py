@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from bridge.reports.rising import check_rising
 from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
 from config.calendars import build_calendar, stretch, version_of
+from config.calendars_checked import contradictions, ending_soon, without_today
 from config.channels import FILE as CHANNELS_FILE
 from config.channels import Channels, read_channels
 from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema
@@ -34,6 +35,8 @@ _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 class Configuration:
     """All files together. `warnings` are faults that stop nobody from starting; `keyless` sources have no key.
 
+    `remarks` are allowed, though perhaps not meant, or will be a fault one day.
+
     `texts` is None where nobody is told anything, and they were not read.
     """
 
@@ -43,6 +46,7 @@ class Configuration:
     keyless: tuple[str, ...] = ()
     channels: Channels = field(default_factory=Channels)
     texts: Texts | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -55,8 +59,13 @@ class Configuration:
         return [*missing, *self.warnings]
 
 
-def read_configuration(settings: Settings, variables: Mapping[str, str], *, with_texts: bool = True) -> Configuration:
+def read_configuration(
+    settings: Settings, variables: Mapping[str, str], *, with_texts: bool = True, today: date | None = None
+) -> Configuration:
     """Read and check every file of the configuration folder; the texts of notices only if they will be needed.
+
+    Args:
+        today: By which it is judged whether a calendar still knows its holidays; by the clock without it.
 
     Raises:
         BadSettings: with every fault of every file.
@@ -64,8 +73,9 @@ def read_configuration(settings: Settings, variables: Mapping[str, str], *, with
     reading = Reading(settings.config_dir)
     env = Environment(variables)
     warnings: list[str] = []
+    remarks: list[str] = []
     sources = read_sources(reading, env, warnings)
-    calendars = _calendars(reading)
+    calendars = _calendars(reading, today or datetime.now(UTC).date(), remarks)
     offices = _offices(reading)
     policies = _policies(reading)
     rules = _rules(reading)
@@ -82,7 +92,7 @@ def read_configuration(settings: Settings, variables: Mapping[str, str], *, with
     rulebook = Rulebook(tuple(rules), offices, calendars, policies, told_back)
     made = {path.stem for path in settings.made_keys.glob("*.json")}
     keyless = [name for name, source in sources.items() if not source.keys and name not in made]
-    return Configuration(sources, rulebook, tuple(warnings), tuple(keyless), channels, texts)
+    return Configuration(sources, rulebook, tuple(warnings), tuple(keyless), channels, texts, tuple(remarks))
 
 
 def _channels(reading: Reading, env: Environment) -> Channels:
@@ -109,7 +119,7 @@ def _texts(reading: Reading) -> Texts | None:
         return None
 
 
-def _calendars(reading: Reading) -> dict[str, WorkingCalendar]:
+def _calendars(reading: Reading, today: date, remarks: list[str]) -> dict[str, WorkingCalendar]:
     found: dict[str, WorkingCalendar] = {}
     paths = sorted((reading.folder / "calendars").glob("*.toml"))
     for path in paths:
@@ -118,7 +128,11 @@ def _calendars(reading: Reading) -> dict[str, WorkingCalendar]:
         content = None if raw is None else reading.checked(file, "", raw, CalendarSchema())
         if content is not None:
             calendar = reading.guarded(file, partial(build_calendar, path.stem, content))
-            found |= {path.stem: calendar} if calendar else {}
+            if calendar:
+                found[path.stem] = calendar
+                reading.faults += [f"{file}: {fault}" for fault in contradictions(content, calendar)]
+                reading.faults += [f"{file}: {fault}" for fault in without_today(content, today)]
+                remarks += [f"{file}: {remark}" for remark in ending_soon(content, today)]
     reading.named["calendars/"] = {path.stem for path in paths}
     if not paths:
         reading.faults.append("calendars/: no calendar there; at least one is needed")

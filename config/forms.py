@@ -149,6 +149,12 @@ def _stretch(text: str) -> None:
         raise ValidationError(str(error)) from error
 
 
+def _stretch_of_one_day(text: str) -> None:
+    _stretch(text)
+    if stretch(text)[1] > stretch("00:00-24:00")[1]:
+        raise ValidationError(f"{text!r}: the hours of one day end at 24:00; go on in an override of the next one")
+
+
 def _day(value: object) -> None:
     # Not isinstance: TOML's datetimes are dates to Python.
     if type(value) is not date:
@@ -167,7 +173,13 @@ class OverrideSchema(Checked):
 
     date = fields.Raw(required=True, validate=_day)
     off = fields.Boolean(required=True)
+    hours = fields.List(fields.String(validate=_stretch_of_one_day), load_default=list)
     source = fields.String(required=True, validate=validate.Length(min=1))
+
+    @validates_schema
+    def _either(self, data: dict[str, Any], **_: Any) -> None:
+        if data["off"] and data["hours"]:
+            raise ValidationError("a day off has no hours; write off = false, or leave the hours out", "hours")
 
 
 class PeriodSchema(Checked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def config_check() -> None:
     """
     service = open_service()
     book = service.configuration.rulebook
-    for warning in service.configuration.notes:
+    for warning in (*service.configuration.notes, *service.configuration.remarks):
         click.secho(f"Note: {warning}", fg="yellow")
     click.echo(
         f"All good: {len(service.configuration.sources)} sources, {len(book.offices)} offices, "
@@ -139,12 +140,21 @@ def doctor() -> None:
     ]
     failed = 0
     for name, check in checks:
-        faults = check(service)
-        failed += bool(faults)
-        click.secho(f"{'ok  ' if not faults else 'FAIL'} {name}", fg="red" if faults else "green")
-        for fault in faults:
-            click.echo(f"       {fault}")
+        failed += not _told(name, check(service), "FAIL", "red")
+    _told("what is allowed, and perhaps not meant", _remarks(service), "note", "yellow")
     raise SystemExit(1 if failed else 0)
+
+
+def _told(name: str, found: Sequence[str], word: str, colour: str) -> bool:
+    """Print what a check found; returns whether that was nothing."""
+    click.secho(f"{word if found else 'ok  '} {name}", fg=colour if found else "green")
+    for line in found:
+        click.echo(f"       {line}")
+    return not found
+
+
+def _remarks(service: Service) -> list[str]:
+    return list(service.configuration.remarks)
 
 
 def _check_configuration(service: Service) -> list[str]:

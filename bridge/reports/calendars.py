@@ -138,10 +138,12 @@ class WorkingCalendar:
 
     def same_until(self, other: "WorkingCalendar") -> datetime | None:
         """Return the instant from which the two may differ; None when they never do."""
-        if (self.zone, self.week, self.periods) != (other.zone, other.week, other.periods):
+        changed = set(self.periods) ^ set(other.periods)
+        kept, kept_there = ([p for p in one.periods if p not in changed] for one in (self, other))
+        if (self.zone, self.week, kept) != (other.zone, other.week, kept_there):
             return datetime.min.replace(tzinfo=UTC)
-        first = min(self.days_off.keys() ^ other.days_off.keys(), default=None)
-        return self.instant(first, 0) if first else None
+        days = {period.first_on for period in changed} | (self.days_off.keys() ^ other.days_off.keys())
+        return self.instant(min(days), 0) if days else None
 
     @cached_property
     def _zone(self) -> ZoneInfo:

@@ -275,8 +275,13 @@ PARTINGS = [
     ({"week": (ALL_DAY,) * 7}, "0001-01-01T00:00Z", "other hours: always"),
     (
         {"periods": (Period(date(2027, 2, 8), date(2027, 3, 9), (ALL_DAY,) * 7),)},
-        "0001-01-01T00:00Z",
-        "another period: always",
+        "2027-02-07T17:00Z",
+        "another period: from its first midnight",
+    ),
+    (
+        {"periods": (Period(date(2027, 2, 8), date(2027, 3, 9), (ALL_DAY,) * 7),), "days_off": {}},
+        "2026-12-23T17:00Z",
+        "a day off before a period",
     ),
 ]
 

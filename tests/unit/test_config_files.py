@@ -2,13 +2,15 @@
 
 import base64
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clocks import Deed, Kind, Policy
 from bridge.reports.daycounts import DayCount
-from config.calendars import DAYS
+from config.calendars import DAYS, calendar_from, definition_of
 from config.files import Configuration, read_configuration
 from config.settings import BadSettings, read_settings
 
@@ -81,13 +83,17 @@ mon = ["08:00-15:00"]
 }
 
 
-def read(folder: Path, files: dict[str, str], **variables: str) -> Configuration:
+#: When the files are read, for what they say of the years to come.
+TODAY = date(2026, 3, 2)
+
+
+def read(folder: Path, files: dict[str, str], today: date = TODAY, **variables: str) -> Configuration:
     """Write the files and read them as at the start."""
     (folder / "calendars").mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     settings = replace(read_settings({"BRIDGE_DATA_DIR": str(folder / "data")}), config_dir=folder)
-    return read_configuration(settings, variables)
+    return read_configuration(settings, variables, today=today)
 
 
 def edited(*edits: tuple[str, str, str]) -> dict[str, str]:
@@ -124,9 +130,9 @@ def test_shipped_files_have_no_fault_and_clocks_of_every_kind() -> None:
     settings = read_settings({"BRIDGE_BROKER_URL": "amqp://mq", "BRIDGE_TICKET_KEY": KEY, "BRIDGE_SECRET_KEY": KEY})
     assert settings.config_dir == SHIPPED
     secrets = ("QLUE_WEBHOOK_SECRET", "JAKI_WEBHOOK_SECRET", "OPEN311_API_KEY")
-    found = read_configuration(settings, dict.fromkeys(secrets, KEY))
+    found = read_configuration(settings, dict.fromkeys(secrets, KEY), today=TODAY)
     assert set(found.rulebook.policies["default"]) == set(Kind)
-    assert found.warnings == ()
+    assert found.warnings == found.remarks == ()
 
 
 S, O, R, P, C = "sources.toml", "offices.toml", "routing.toml", "policies.toml", "calendars/city.toml"  # noqa: E741
@@ -261,6 +267,56 @@ WRONG = [
     (C, "2026-06-02", "2026-06-02T00:00:00", "override[1].date: write a date without quotes"),
     (C, 'source = "decree"', "", "override[1].source: Missing data"),
     (C, "2026-06-02", "0001-01-01", "override[1].date: must be a date of the years 1900 to 2200"),
+    (
+        C,
+        "[[period]]",
+        '[[override]]\ndate = 2026-06-02\noff = true\nsource = "again"\n[[period]]',
+        "override[2].date: 2026-06-02 stands in override[1] already; keep one",
+    ),
+    (
+        C,
+        "[[period]]",
+        '[[period]]\nname = "Rainy"\nfirst = 2026-03-19\nlast = 2026-04-02\nhours = {mon = ["09:00-15:00"]}\n[[period]]',
+        "period[2] (Ramadan): 2026-03-19 lies in period[1] (Rainy) too",
+    ),
+    (
+        C,
+        "[[period]]",
+        '[[period]]\nname = "Half"\nfirst = 2026-12-25\nlast = 2026-12-25\nhours = {fri = ["09:00-10:00"]}\n[[period]]',
+        "period[1] (Half): no effect, for it has days off only; to work on one of them write an override",
+    ),
+    (
+        C,
+        "off = true",
+        "off = false",
+        "override[1].date: Tuesday 2026-06-02 has no hours, so off = false has no effect; give it some: hours",
+    ),
+    (
+        C,
+        "off = true",
+        'off = true\nhours = ["08:00-12:00"]',
+        "override[1].hours: a day off has no hours; write off = false",
+    ),
+    (C, "off = true", 'off = false\nhours = ["8-12"]', "override[1].hours[1]: '8-12' is not a stretch"),
+    (
+        C,
+        "off = true",
+        'off = false\nhours = ["22:00-30:00"]',
+        "override[1].hours[1]: '22:00-30:00': the hours of one day end at 24:00",
+    ),
+    (
+        C,
+        "off = true",
+        'off = false\nhours = ["13:00-16:00", "08:00-12:00"]',
+        "stretches overlap or are out of order: 13:00-16:00, 08:00-12:00",
+    ),
+    (
+        C,
+        "[2026, 2027]",
+        "[2027, 2030]",
+        "years: [2027, 2030] leave out 2026, so that it would have no holiday at all; widen them",
+    ),
+    (C, "[2026, 2027]", "[2020, 2025]", "years: [2020, 2025] leave out 2026"),
     (C, "first = 2026-02-18", 'first = "2026-02-18"', "period[1].first: write a date without quotes"),
     (C, "last = 2026-03-19", "last = 2025-03-19", "period[1].last: must not be before `first`"),
     (C, "08:00-15:00", "8-15", "period[1].hours.mon.value[1]: '8-15' is not a stretch of hours like"),
@@ -386,6 +442,54 @@ def test_warning_can_be_so_long_before_the_end(tmp_path: Path) -> None:
     files = edited((P, '"50%", "80%"', '"90 working minutes"'))
     policy = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.policies["default"][Kind.ACKNOWLEDGE]
     assert [str(step.at) for step in policy.steps if not step.level] == ["150 working minutes"]
+
+
+def hours_on(calendar: WorkingCalendar, day: date) -> list[str]:
+    """When the office is open on a day, on its own clock."""
+    return ["-".join(f"{calendar.local(at):%H:%M}" for at in span) for span in calendar.spans_on(day)]
+
+
+def test_working_day_that_replaces_another_has_its_own_hours_also_in_a_period_and_on_a_holiday(tmp_path: Path) -> None:
+    days = {"2026-06-06": "a Saturday", "2026-03-02": "in Ramadan", "2026-12-25": "Christmas"}
+    worked = "".join(
+        f'[[override]]\ndate = {day}\noff = false\nhours = ["07:30-12:00"]\nsource = "SE 1/2026: {what}"\n'
+        for day, what in days.items()
+    )
+    usual = read(tmp_path, RIGHT, QLUE_SECRET=KEY).rulebook.calendars["city"]
+    calendar = read(tmp_path, edited((C, "[[period]]", f"{worked}[[period]]")), QLUE_SECRET=KEY).rulebook.calendars[
+        "city"
+    ]
+    assert [hours_on(usual, date.fromisoformat(day)) for day in days] == [[], ["08:00-15:00"], []]
+    assert [hours_on(calendar, date.fromisoformat(day)) for day in days] == [["07:30-12:00"]] * 3
+    assert hours_on(calendar, date(2026, 3, 9)) == ["08:00-15:00"], "the period goes on"
+    assert calendar_from("city", definition_of(calendar)) == calendar
+    assert usual.same_until(calendar) == datetime(2026, 3, 1, 17, tzinfo=UTC)
+
+
+def test_period_over_a_holiday_is_allowed_and_the_holiday_stays_free(tmp_path: Path) -> None:
+    eid = '[[period]]\nname = "Short"\nfirst = 2026-12-21\nlast = 2026-12-28\nhours = {mon = ["09:00-15:00"], fri = ["09:00-15:00"]}\n'
+    calendar = read(tmp_path, edited((C, "[[period]]", f"{eid}[[period]]")), QLUE_SECRET=KEY).rulebook.calendars["city"]
+    found = [hours_on(calendar, date(2026, 12, day)) for day in (21, 25, 28)]
+    assert found == [["09:00-15:00"], [], ["09:00-15:00"]]
+
+
+ENDING = [
+    (date(2026, 7, 1), ()),
+    (date(2026, 7, 2), ("calendars/city.toml: years: there are no holidays after 31 Dec 2027, and a clock may",)),
+    (date(2027, 12, 31), ("calendars/city.toml: years: there are no holidays after 31 Dec 2027, and a clock may",)),
+]
+
+
+@pytest.mark.parametrize(("today", "said"), ENDING)
+def test_end_of_the_known_holidays_is_told_18_months_before(tmp_path: Path, today: date, said: tuple[str, ...]) -> None:
+    found = read(tmp_path, RIGHT, today, QLUE_SECRET=KEY).remarks
+    assert len(found) == len(said)
+    assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
+
+
+def test_calendar_without_the_library_has_no_years_to_end(tmp_path: Path) -> None:
+    files = edited((C, 'holidays = "ID"', ""), (C, "[2026, 2027]", "[2020, 2021]"))
+    assert read(tmp_path, files, QLUE_SECRET=KEY).remarks == ()
 
 
 def test_stretch_over_midnight_ends_on_the_next_day_sundays_on_monday(tmp_path: Path) -> None:
