@@ -56,6 +56,35 @@ def test_database_itself_refuses_to_change_what_was_written(office: Office, tabl
     assert office.rows(table) == before != []
 
 
+#: As SQLite and as PostgreSQL say it: table -> the unique keys by which a row can be met again.
+_MET_AGAIN = {
+    "history": ["id"],
+    "escalations": ["id", "report_id, kind, cycle, step"],
+    "escalation_seals": ["seq", "escalation_id"],
+}
+
+
+@pytest.mark.parametrize(("table", "key"), [(table, key) for table, keys in _MET_AGAIN.items() for key in keys])
+def test_database_itself_refuses_to_replace_what_was_written(office: Office, table: str, key: str) -> None:
+    _fire_all(office, 1)
+    _seal(office.database, most=4)
+    before = office.rows(table)
+    other = {"history": "actor", "escalations": "target", "escalation_seals": "hash"}[table]
+    changed = {name: f"'0' AS {name}" if name == other else name for name in before[0]}
+    if "id" in changed and key != "id":
+        changed["id"] = "id + 1000 AS id"  # another row that bears the same key
+    elif table == "escalation_seals" and key == "escalation_id":
+        changed["seq"] = "seq + 1000 AS seq"
+    insert = f"INTO {table} ({', '.join(changed)}) SELECT {', '.join(changed.values())} FROM {table} WHERE true"
+    if office.database.is_sqlite:
+        deed = f"INSERT OR REPLACE {insert}"
+    else:
+        deed = f"INSERT {insert} ON CONFLICT ({key}) DO UPDATE SET {other} = '0'"
+    with pytest.raises(StatementFailed, match="append-only"), office.database.engine.begin() as connection:
+        connection.execute(sa.text(deed))
+    assert office.rows(table) == before != []
+
+
 def test_seals_number_the_log_without_a_gap_in_the_order_it_fired(office: Office) -> None:
     _fire_all(office, 4)
     assert [_seal(office.database), _seal(office.database)] == [20, 0]
