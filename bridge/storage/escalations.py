@@ -4,22 +4,26 @@ Rows are written by the transactions that fire; the seal (sequence number and ha
 by one sealer at a time, so that workers never queue behind the chain.
 """
 
-import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from bridge.chain import START, Broken, Head, Link, after, follow
 from bridge.storage.database import Database
 from bridge.storage.sets import insert
+from bridge.storage.statements import among
 from bridge.storage.tables import deliveries, escalation_seals, escalations, obligations, reports
 
 _SEALER_LOCK = 8311_01
-_BEFORE_FIRST = "0" * 64
+#: How many rows are read at once: what is in memory, however long the log.
+PAGE = 1000
+Row = dict[str, Any]
+Rows = list[Row]
 
 
 def seal(database: Database, connection: Connection, *, most: int = 1000) -> int:
@@ -79,15 +83,11 @@ _BOUNDS = (sa.func.pg_snapshot_xmin, sa.func.pg_snapshot_xmax)
 
 
 def _seal(database: Database, connection: Connection, *, above: int, most: int) -> int:
-    last = connection.execute(
-        sa.select(escalation_seals.c.seq, escalation_seals.c.hash).order_by(escalation_seals.c.seq.desc()).limit(1)
-    ).first()
-    seq, chained = (last.seq, last.hash) if last else (0, _BEFORE_FIRST)
+    at = head(connection)
     seals = []
     for row in connection.execute(unsealed(above, most)).mappings():
-        seq += 1
-        chained = _hash(chained, seq, dict(row))
-        seals.append({"seq": seq, "escalation_id": row["id"], "hash": chained})
+        at = after(at, dict(row))
+        seals.append({"seq": at.seq, "escalation_id": row["id"], "hash": at.hash})
     insert(database, connection, escalation_seals, seals)
     return len(seals)
 
@@ -104,41 +104,83 @@ def unsealed(above: int, most: int) -> sa.Select[Any]:
     )
 
 
+def head(connection: Connection) -> Head:
+    """Return the newest number of the chain with its hash."""
+    statement = sa.select(escalation_seals.c.seq, escalation_seals.c.hash).order_by(escalation_seals.c.seq.desc())
+    found = connection.execute(statement.limit(1)).first()
+    return Head(found.seq, found.hash) if found else START
+
+
+def hash_at(connection: Connection, seq: int) -> str | None:
+    """Return the hash of a number of the chain; None when there is no such number."""
+    found = connection.execute(sa.select(escalation_seals.c.hash).where(escalation_seals.c.seq == seq)).scalar()
+    return START.hash if seq == START.seq else found
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What checking the chain found: rows sealed, rows not yet sealed, and the first number that is wrong."""
+    """What checking the chain found: rows whose chain holds, rows not yet sealed, the first number that is wrong.
+
+    `head` is the last that holds. Rows and seals cut off together at the end leave no trace here: for that a head that
+    was kept elsewhere is held against `hash_at`.
+    """
 
     sealed: int
     unsealed: int
     broken_at: int | None
+    head: Head
 
 
-def verify(connection: Connection, *, last: int | None = None) -> Verdict:
-    """Recompute the hashes of the chain from the rows: of all, or of the `last` so many."""
-    total = connection.execute(sa.select(sa.func.count()).select_from(escalations)).scalar_one()
-    newest = connection.execute(sa.select(sa.func.max(escalation_seals.c.seq))).scalar() or 0
-    start = max(0, newest - last) if last is not None else 0
-    expected, chained = start, _BEFORE_FIRST
-    if start:
-        chained = (
-            connection.execute(
-                sa.select(escalation_seals.c.hash).where(escalation_seals.c.seq == start)
-            ).scalar_one_or_none()
-            or ""
-        )
-    statement = (
-        sa.select(escalations, escalation_seals.c.seq, escalation_seals.c.hash.label("sealed_hash"))
-        .join(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
-        .where(escalation_seals.c.seq > start)
-        .order_by(escalation_seals.c.seq)
+def verify(
+    connection: Connection, *, last: int | None = None, progress: Callable[[int], object] = lambda _: None
+) -> Verdict:
+    """Recompute the hashes of the chain from the rows: of all, or of the `last` so many.
+
+    Only the newest number can say how many rows there have to be: those that were deleted do not.
+    """
+    begins = max(0, head(connection).seq - last) if last is not None else 0
+    start = at = Head(begins, hash_at(connection, begins) or "")
+    broken_at = None
+    try:
+        for at in follow(_links(connection, begins), start):
+            progress(at.seq)
+    except Broken as broken:
+        broken_at = broken.seq
+    return Verdict(at.seq, count_unsealed(connection, begins), broken_at, at)
+
+
+_SEALED = (
+    # From the seals: a row that was deleted is missed by its seal.
+    sa.select(escalation_seals.c.seq, escalation_seals.c.hash, escalations)
+    .select_from(escalation_seals)
+    .outerjoin(escalations, escalations.c.id == escalation_seals.c.escalation_id)
+    .where(escalation_seals.c.seq > sa.bindparam("above"))
+    .order_by(escalation_seals.c.seq)
+    .limit(sa.bindparam("most"))
+)
+
+
+def _links(connection: Connection, above: int) -> Iterator[Link]:
+    page = [Link(above, "", None)]
+    while page:
+        found = connection.execute(_SEALED, {"above": page[-1].seq, "most": PAGE}).mappings()
+        page = [Link(row["seq"], row["hash"], _fact(row)) for row in found]
+        yield from page
+
+
+def _fact(row: sa.RowMapping) -> dict[str, Any] | None:
+    return None if row["id"] is None else {name: value for name, value in row.items() if name not in ("seq", "hash")}
+
+
+def count_unsealed(connection: Connection, after_seq: int = 0) -> int:
+    """Return how many rows wait for their seal, of those that came after the row of this number."""
+    its_id = sa.select(escalation_seals.c.escalation_id).where(escalation_seals.c.seq == after_seq).scalar_subquery()
+    waiting = (
+        sa.select(escalations.c.id)
+        .outerjoin(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
+        .where(escalation_seals.c.seq.is_(None), escalations.c.id > sa.func.coalesce(its_id, 0))
     )
-    for row in connection.execute(statement).mappings():
-        expected += 1
-        fact = {name: value for name, value in row.items() if name not in ("seq", "sealed_hash")}
-        chained = _hash(chained, expected, fact)
-        if row["seq"] != expected or row["sealed_hash"] != chained:
-            return Verdict(expected - 1, total - expected + 1, expected)
-    return Verdict(expected, total - expected, None)
+    return connection.execute(sa.select(sa.func.count()).select_from(waiting.subquery())).scalar_one()
 
 
 @dataclass(frozen=True)
@@ -168,17 +210,73 @@ def listed(connection: Connection, wanted: Wanted, *, most: int = 200) -> list[d
     `delivered` is True when every notice was, False while one is not, None when nobody was to be told; `answered`
     tells whether its clock has ended since.
     """
-    its_clock = sa.and_(obligations.c.report_id == escalations.c.report_id, obligations.c.kind == escalations.c.kind)
+    size = min(PAGE, most)
+    pages = _in_pages(lambda last: _newest(connection, wanted, last, size), size)
+    return list(islice(chain.from_iterable(pages), most))
+
+
+def walk(database: Database, wanted: Wanted) -> Iterator[Rows]:
+    """Yield what `listed` returns, all of it, in pages; between two of them no connection is held.
+
+    Raises:
+        DatabaseAway: cannot be reached.
+    """
+
+    def newest(last: Row | None) -> Rows:
+        with database.read() as connection:
+            return _newest(connection, wanted, last, PAGE)
+
+    return _in_pages(newest, PAGE)
+
+
+def walk_chain(database: Database, wanted: Wanted) -> Iterator[Rows]:
+    """Yield the same of rows that have their number, in its order: the oldest first.
+
+    Raises:
+        DatabaseAway: cannot be reached.
+    """
+
+    def oldest(last: Row | None) -> Rows:
+        with database.read() as connection:
+            return _oldest(connection, wanted, last, PAGE)
+
+    return _in_pages(oldest, PAGE)
+
+
+def _in_pages(ask: Callable[[Row | None], Rows], size: int) -> Iterator[Rows]:
+    """Yield one page after the other, each asked for by the last row of the one before."""
+    page = ask(None)
+    while page:
+        yield page
+        page = ask(page[-1]) if len(page) == size else []
+
+
+def _newest(connection: Connection, wanted: Wanted, last: Row | None, size: int) -> Rows:
+    further = [escalations.c.id < last["id"]] if last else []
     statement = (
-        sa.select(escalations, escalation_seals.c.seq, escalation_seals.c.hash, (~_OPEN).label("answered"))
-        .join(obligations, its_clock)
-        .outerjoin(escalation_seals, escalation_seals.c.escalation_id == escalations.c.id)
+        sa.select(*_LISTED)
+        .join(obligations, _ITS_CLOCK)
+        .outerjoin(escalation_seals, _ITS_SEAL)
         .order_by(escalations.c.id.desc())
-        .limit(most)
-        .where(*_conditions(wanted))
     )
+    return _with_notices(connection, statement.where(*_conditions(wanted), *further).limit(size))
+
+
+def _oldest(connection: Connection, wanted: Wanted, last: Row | None, size: int) -> Rows:
+    further = [escalation_seals.c.seq > last["seq"]] if last else []
+    statement = (
+        sa.select(*_LISTED)
+        .select_from(escalation_seals)
+        .join(escalations, _ITS_SEAL)
+        .outerjoin(obligations, _ITS_CLOCK)
+        .order_by(escalation_seals.c.seq)
+    )
+    return _with_notices(connection, statement.where(*_conditions(wanted), *further).limit(size))
+
+
+def _with_notices(connection: Connection, statement: sa.Select[Any]) -> Rows:
     rows = [dict(row) for row in connection.execute(statement).mappings()]
-    states = _notice_states(connection, [row["report_id"] for row in rows])
+    states = _notice_states(connection, {row["report_id"] for row in rows})
     for row in rows:
         row["notices"] = states.get((row["report_id"], row["cycle"], row["kind"], row["step"]), [])
         row["delivered"] = all(state == "delivered" for state in row["notices"]) if row["notices"] else None
@@ -206,6 +304,11 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
 _OPEN = sa.and_(obligations.c.cycle == escalations.c.cycle, obligations.c.state.in_(("running", "paused")))
 
 
+_LISTED = (escalations, escalation_seals.c.seq, escalation_seals.c.hash, (~_OPEN).label("answered"))
+_ITS_CLOCK = sa.and_(obligations.c.report_id == escalations.c.report_id, obligations.c.kind == escalations.c.kind)
+_ITS_SEAL = escalation_seals.c.escalation_id == escalations.c.id
+
+
 def _open_ones(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     if wanted.exhausted:
         last = escalations.c.step == obligations.c.earlier_steps + obligations.c.step
@@ -213,28 +316,20 @@ def _open_ones(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     return [_OPEN] if wanted.still_open else []
 
 
-def _notice_states(connection: Connection, report_ids: list[str]) -> dict[tuple[Any, ...], list[str]]:
-    statement = sa.select(
-        deliveries.c.report_id,
-        deliveries.c.cycle,
-        deliveries.c.kind,
-        deliveries.c.step,
-        deliveries.c.payload,
-        deliveries.c.state,
-    ).where(deliveries.c.report_id.in_(report_ids), deliveries.c.step.is_not(None))
+_NOTICES = sa.select(
+    deliveries.c.report_id,
+    deliveries.c.cycle,
+    deliveries.c.kind,
+    deliveries.c.step,
+    deliveries.c.payload,
+    deliveries.c.state,
+).where(among(deliveries.c.report_id, "report_ids"), deliveries.c.step.is_not(None))
+
+
+def _notice_states(connection: Connection, report_ids: Collection[str]) -> dict[tuple[Any, ...], list[str]]:
     found: dict[tuple[Any, ...], list[str]] = {}
-    for report_id, cycle, kind, last, payload, state in connection.execute(statement):
+    asked = {"report_ids": list(report_ids)}
+    for report_id, cycle, kind, last, payload, state in connection.execute(_NOTICES, asked):
         for step in payload.get("steps", [last]):
             found.setdefault((report_id, cycle, kind, step), []).append(state)
     return found
-
-
-def _hash(before: str, seq: int, row: dict[str, Any]) -> str:
-    # A remark that is not there counts as no column: rows from before it existed keep their hash.
-    known = {name: value for name, value in row.items() if name != "remark" or value is not None}
-    fact = json.dumps(known | {"seq": seq}, sort_keys=True, default=_plain, separators=(",", ":"))
-    return hashlib.sha256((before + fact).encode()).hexdigest()
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat(timespec="microseconds") if hasattr(value, "isoformat") else str(value)

@@ -193,7 +193,13 @@ TAMPERINGS = {
     "row and seal taken out": ("DELETE FROM escalation_seals WHERE seq = 7", 7),
     "hash changed": ("UPDATE escalation_seals SET hash = '0' WHERE seq = 7", 7),
     "number changed": ("UPDATE escalation_seals SET seq = 70 WHERE seq = 7", 7),
+    "last rows": ("DELETE FROM escalations WHERE id >= {id}", 7),
+    "all rows": ("DELETE FROM escalations", 1),
 }
+
+
+def _id_at(office: Office, seq: int) -> int:
+    return next(int(row["escalation_id"]) for row in office.rows("escalation_seals") if row["seq"] == seq)
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
@@ -201,9 +207,45 @@ def test_change_behind_the_logs_back_is_found_where_it_was_made(office: Office, 
     _fire_all(office, 2)
     _seal(office.database)
     statement, place = TAMPERINGS[name]
-    victim = next(row["escalation_id"] for row in office.rows("escalation_seals") if row["seq"] == place)
-    _tamper(office.database, statement.format(id=victim))
+    _tamper(office.database, statement.format(id=_id_at(office, place)))
     assert _verify(office)[2] == place
+    assert _verify(office, last=10 - place + 1)[2] is not None, "nor is the badge of the page green"
+
+
+@pytest.mark.parametrize("name", ["last rows", "all rows"])
+def test_rows_that_come_after_deleted_ones_do_not_hide_them(office: Office, name: str) -> None:
+    _fire_all(office, 2)
+    _seal(office.database)
+    statement, place = TAMPERINGS[name]
+    _tamper(office.database, statement.format(id=_id_at(office, place)))
+    office.receive("Q-later")
+    office.pass_time(20_000)
+    office.tick_all()
+    _seal(office.database)
+    assert _verify(office)[2] == place
+
+
+def test_head_kept_elsewhere_tells_that_the_end_was_cut_off_with_its_seals(office: Office) -> None:
+    _fire_all(office, 2)
+    _seal(office.database)
+    with office.database.read() as connection:
+        kept = escalations.head(connection)
+        assert (kept.seq, escalations.hash_at(connection, kept.seq)) == (10, kept.hash)
+        assert escalations.verify(connection).head == kept
+    _tamper(
+        office.database,
+        "DELETE FROM escalations WHERE id IN (SELECT escalation_id FROM escalation_seals WHERE seq > 7)",
+    )
+    _tamper(office.database, "DELETE FROM escalation_seals WHERE seq > 7")
+    assert _verify(office) == (7, 0, None), "nothing inside can tell"
+    with office.database.read() as connection:
+        assert escalations.hash_at(connection, kept.seq) is None
+    office.receive("Q-later")
+    office.pass_time(20_000)
+    office.tick_all()
+    _seal(office.database)
+    with office.database.read() as connection:
+        assert escalations.hash_at(connection, kept.seq) not in (None, kept.hash), "written anew"
 
 
 def test_last_part_of_the_chain_can_be_checked_alone(office: Office) -> None:
@@ -216,11 +258,22 @@ def test_last_part_of_the_chain_can_be_checked_alone(office: Office) -> None:
 
 def test_empty_log_is_whole(office: Office) -> None:
     assert (_seal(office.database), _verify(office)) == (0, (0, 0, None))
-
-
-def _listed(office: Office, /, **wanted: Any) -> list[dict[str, Any]]:
     with office.database.read() as connection:
-        return escalations.listed(connection, Wanted(**wanted))
+        assert escalations.hash_at(connection, 0) == escalations.head(connection).hash == "0" * 64
+
+
+def test_chain_is_followed_over_many_pages(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(escalations, "PAGE", 3)
+    _fire_all(office, 2)
+    _seal(office.database)
+    assert _verify(office) == (10, 0, None)
+    _tamper(office.database, f"UPDATE escalations SET level = 9 WHERE id = {_id_at(office, 10)}")
+    assert _verify(office)[2] == 10
+
+
+def _listed(office: Office, /, most: int = 200, **wanted: Any) -> list[dict[str, Any]]:
+    with office.database.read() as connection:
+        return escalations.listed(connection, Wanted(**wanted), most=most)
 
 
 def test_log_is_listed_newest_first_with_number_and_whether_the_notices_arrived(office: Office) -> None:
@@ -285,6 +338,51 @@ def test_log_is_listed_by_what_is_wanted(office: Office, name: str) -> None:
     assert len(everything) == 14
     assert [row["answered"] for row in everything] == [row["report_id"] == id_of("Q-0") for row in everything]
     assert bool(found) is any(map(holds, everything))
+
+
+@pytest.mark.parametrize("rows_a_page", [1, 3, 14, 15])
+def test_log_read_in_pages_is_the_log_read_at_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch, rows_a_page: int
+) -> None:
+    office.use({Kind.ACKNOWLEDGE: [(1800, "assignee", "warn"), *LADDER], Kind.TRIAGE: [(3000, "role:chair", "notify")]})
+    _fire_all(office, 2)
+    _seal(office.database, most=12)
+    at_once = _listed(office, warnings=True)
+    monkeypatch.setattr(escalations, "PAGE", rows_a_page)
+    wanted = Wanted(warnings=True)
+    assert _listed(office, warnings=True) == at_once
+    assert [len(_listed(office, warnings=True, most=most)) for most in (1, 5, 14, 20)] == [1, 5, 14, 14]
+    pages = list(escalations.walk(office.database, wanted))
+    assert [row for page in pages for row in page] == at_once
+    assert max(map(len, pages)) == min(rows_a_page, 14)
+    chained = [row for page in escalations.walk_chain(office.database, wanted) for row in page]
+    assert [row["seq"] for row in chained] == list(range(1, 13))
+    assert sorted(chained, key=lambda row: -row["id"]) == [row for row in at_once if row["seq"]]
+    later = [row["seq"] for page in escalations.walk_chain(office.database, Wanted(after_seq=9)) for row in page]
+    assert later == [row["seq"] for row in chained if row["seq"] > 9 and row["level"]]
+
+
+def test_log_of_more_rows_than_a_statement_takes_parameters_is_read_whole(office: Office) -> None:
+    _fire_all(office, 1)
+    count = 70_000
+    with office.database.write() as connection:
+        _multiply_log(connection, count)
+    assert len(_listed(office, most=100_000)) == count + 5
+    pages = [len(page) for page in escalations.walk(office.database, Wanted())]
+    assert (sum(pages), max(pages)) == (count + 5, escalations.PAGE)
+
+
+def _multiply_log(connection: Connection, count: int) -> None:
+    """Write so many more rows into the log, like its first but for the step."""
+    names = [column.name for column in log.c if column.name != "id"]
+    values = ", ".join("1000 + number" if name == "step" else f"old.{name}" for name in names)
+    connection.execute(
+        sa.text(
+            f"INSERT INTO escalations ({', '.join(names)}) WITH RECURSIVE copy(number) AS "
+            f"(SELECT 1 UNION ALL SELECT number + 1 FROM copy WHERE number < {count}) "
+            f"SELECT {values} FROM copy JOIN escalations AS old ON old.step = 1"
+        )
+    )
 
 
 def test_person_whose_id_is_part_of_anothers_is_not_mixed_up(office: Office) -> None:
