@@ -187,8 +187,8 @@ def count_unsealed(connection: Connection, after_seq: int = 0) -> int:
 class Wanted:
     """Which rows to list; empty means all. Warnings (level 0) only when asked for.
 
-    `still_open` leaves out what was answered since; `exhausted` leaves only the last row of clocks whose whole ladder
-    was told and which nobody has answered. `since` is included, `until` is not.
+    `still_open` leaves out what was answered since; `exhausted` leaves one row for each clock whose whole ladder was
+    told and which nobody has answered, its last one, warnings included. `since` is included, `until` is not.
     """
 
     ticket: str = ""
@@ -208,7 +208,8 @@ def listed(connection: Connection, wanted: Wanted, *, most: int = 200) -> list[d
     """Return rows of the log, newest first, with number, hash, and what came of them.
 
     `delivered` is True when every notice was, False while one is not, None when nobody was to be told; `answered`
-    tells whether its clock has ended since.
+    tells whether its clock has ended since. An exhausted clock that left no row in the log has one here all the same,
+    last, in which all is None that only a row would tell, `fired_at` too.
     """
     size = min(PAGE, most)
     pages = _in_pages(lambda last: _newest(connection, wanted, last, size), size)
@@ -252,40 +253,87 @@ def _in_pages(ask: Callable[[Row | None], Rows], size: int) -> Iterator[Rows]:
 
 
 def _newest(connection: Connection, wanted: Wanted, last: Row | None, size: int) -> Rows:
-    further = [escalations.c.id < last["id"]] if last else []
+    log = _exhausted() if wanted.exhausted else _whole()
+    # NULLS LAST would keep PostgreSQL from walking the log's index; only among the exhausted ids are missing.
+    order = (log.c.id.desc().nulls_last(), log.c.report_id, log.c.kind) if wanted.exhausted else (log.c.id.desc(),)
     statement = (
-        sa.select(*_LISTED)
-        .join(obligations, _ITS_CLOCK)
-        .outerjoin(escalation_seals, _ITS_SEAL)
-        .order_by(escalations.c.id.desc())
+        sa.select(log, escalation_seals.c.seq, escalation_seals.c.hash)
+        .outerjoin(escalation_seals, escalation_seals.c.escalation_id == log.c.id)
+        .order_by(*order)
+        .where(*_conditions(wanted, log.c), *_further(wanted, log.c, last))
     )
-    return _with_notices(connection, statement.where(*_conditions(wanted), *further).limit(size))
+    return _with_notices(connection, statement.limit(size))
+
+
+def _further(wanted: Wanted, log: Any, last: Row | None) -> list[sa.ColumnElement[bool]]:
+    if last is None:
+        return []
+    if last["id"] is None:
+        return [log.id.is_(None), sa.tuple_(log.report_id, log.kind) > (last["report_id"], last["kind"])]
+    older = log.id < last["id"]
+    return [sa.or_(older, log.id.is_(None))] if wanted.exhausted else [older]
 
 
 def _oldest(connection: Connection, wanted: Wanted, last: Row | None, size: int) -> Rows:
+    log = _whole()
     further = [escalation_seals.c.seq > last["seq"]] if last else []
     statement = (
-        sa.select(*_LISTED)
-        .select_from(escalation_seals)
-        .join(escalations, _ITS_SEAL)
-        .outerjoin(obligations, _ITS_CLOCK)
+        sa.select(log, escalation_seals.c.seq, escalation_seals.c.hash)
+        .join(escalation_seals, escalation_seals.c.escalation_id == log.c.id)
         .order_by(escalation_seals.c.seq)
+        .where(*_conditions(wanted, log.c), *further)
     )
-    return _with_notices(connection, statement.where(*_conditions(wanted), *further).limit(size))
+    return _with_notices(connection, statement.limit(size))
 
 
 def _with_notices(connection: Connection, statement: sa.Select[Any]) -> Rows:
     rows = [dict(row) for row in connection.execute(statement).mappings()]
     states = _notice_states(connection, {row["report_id"] for row in rows})
     for row in rows:
+        row["told"] = row["told"] or []
         row["notices"] = states.get((row["report_id"], row["cycle"], row["kind"], row["step"]), [])
         row["delivered"] = all(state == "delivered" for state in row["notices"]) if row["notices"] else None
     return rows
 
 
-def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    log = escalations.c
+_ITS_CLOCK = sa.and_(obligations.c.report_id == escalations.c.report_id, obligations.c.kind == escalations.c.kind)
+#: Its clock still waits for an answer, in the cycle in which it fired.
+_OPEN = sa.and_(obligations.c.cycle == escalations.c.cycle, obligations.c.state.in_(("running", "paused")))
+
+
+def _whole() -> sa.Subquery:
+    return sa.select(escalations, (~_OPEN).label("answered")).join(obligations, _ITS_CLOCK).subquery("log")
+
+
+def _exhausted() -> sa.Subquery:
+    """Return each exhausted clock with its last row: a clock that was moved may have passed steps that left none."""
+    of_this_start = sa.and_(
+        escalations.c.cycle == obligations.c.cycle, escalations.c.step > obligations.c.earlier_steps
+    )
+    last = sa.select(sa.func.max(escalations.c.step)).where(_ITS_CLOCK, of_this_start)
+    its_last = sa.and_(
+        _ITS_CLOCK,
+        escalations.c.cycle == obligations.c.cycle,
+        escalations.c.step == last.correlate(obligations).scalar_subquery(),
+    )
+    known = (obligations.c.report_id, reports.c.ticket, obligations.c.kind, obligations.c.cycle, _LEVEL)
+    names = {column.name for column in known}
+    return (
+        sa.select(*known, *(c for c in escalations.c if c.name not in names), sa.false().label("answered"))
+        .join(reports, reports.c.report_id == obligations.c.report_id)
+        .outerjoin(escalations, its_last)
+        .where(obligations.c.state == "running", obligations.c.next_due.is_(None))
+        .subquery("log")
+    )
+
+
+_LEVEL = sa.func.coalesce(escalations.c.level, obligations.c.level).label("level")
+
+
+def _conditions(wanted: Wanted, log: Any) -> list[sa.ColumnElement[bool]]:
     of_office = sa.select(reports.c.report_id).where(reports.c.office == wanted.office)
+    # A ladder may end with a warning: of what is exhausted nothing is left out for its level.
+    only_rungs = wanted.level is None and not wanted.warnings and not wanted.exhausted
     by_name: tuple[tuple[Any, Callable[[], sa.ColumnElement[bool]]], ...] = (
         (wanted.ticket, lambda: log.ticket == wanted.ticket),
         (wanted.kind, lambda: log.kind == wanted.kind),
@@ -295,25 +343,10 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
         (wanted.until, lambda: log.fired_at < wanted.until),
         (wanted.after_seq is not None, lambda: escalation_seals.c.seq > wanted.after_seq),
         (wanted.level is not None, lambda: log.level == wanted.level),
-        (wanted.level is None and not wanted.warnings, lambda: log.level > 0),
+        (only_rungs, lambda: log.level > 0),
+        (wanted.still_open, lambda: ~log.answered),
     )
-    return [condition() for asked, condition in by_name if asked] + _open_ones(wanted)
-
-
-#: Its clock still waits for an answer, in the cycle in which it fired.
-_OPEN = sa.and_(obligations.c.cycle == escalations.c.cycle, obligations.c.state.in_(("running", "paused")))
-
-
-_LISTED = (escalations, escalation_seals.c.seq, escalation_seals.c.hash, (~_OPEN).label("answered"))
-_ITS_CLOCK = sa.and_(obligations.c.report_id == escalations.c.report_id, obligations.c.kind == escalations.c.kind)
-_ITS_SEAL = escalation_seals.c.escalation_id == escalations.c.id
-
-
-def _open_ones(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    if wanted.exhausted:
-        last = escalations.c.step == obligations.c.earlier_steps + obligations.c.step
-        return [_OPEN, obligations.c.state == "running", obligations.c.next_due.is_(None), last]
-    return [_OPEN] if wanted.still_open else []
+    return [condition() for asked, condition in by_name if asked]
 
 
 _NOTICES = sa.select(

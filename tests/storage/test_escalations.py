@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -19,7 +19,7 @@ from bridge.storage.escalations import Sealer, Wanted
 from bridge.storage.tables import escalations as log
 from tests.storage.conftest import PostgresDatabases
 from tests.storage.crashes import survives_every_crash, together
-from tests.storage.office import ANI, LADDER, SOURCE, TICKET_KEY, Office, id_of
+from tests.storage.office import ANI, KARTIKA, LADDER, SOURCE, TICKET_KEY, Office, id_of
 
 APPEND_ONLY = ("history", "escalations", "escalation_seals")
 
@@ -383,6 +383,44 @@ def _multiply_log(connection: Connection, count: int) -> None:
             f"SELECT {values} FROM copy JOIN escalations AS old ON old.step = 1"
         )
     )
+
+
+WARNED_TWICE = ((600, "assignee", "warn"), (1200, "assignee", "warn"), *LADDER[:2])
+
+
+def test_clock_that_took_over_a_ladder_with_more_steps_stays_listed_as_exhausted(office: Office) -> None:
+    """I15: the steps it passed over left no row, so the last row of all is an earlier one."""
+    office.use({Kind.ACKNOWLEDGE: LADDER[:2]})
+    survivor = office.receive("Q-2")
+    office.pass_time(8000)
+    office.tick_all()
+    before = _listed(office, exhausted=True)
+    office.use({Kind.ACKNOWLEDGE: WARNED_TWICE})
+    duplicate = office.receive("Q-3")
+    office.pass_time(1)
+    office.set("obligations", {"deadline_at": before[0]["due_at"] - timedelta(days=9)}, report_id=id_of("Q-3"))
+    office.casework.merge(duplicate, survivor, KARTIKA, "sama")
+    (clock,) = office.rows("obligations", report_id=id_of("Q-2"), kind="acknowledge")
+    assert (clock["step"], clock["next_due"]) == (4, None)
+    assert [(row["ticket"], row["step"]) for row in before] == [(survivor, 2)]
+    assert _listed(office, exhausted=True) == before
+
+
+def test_exhausted_clock_without_any_row_is_listed_last_and_nobody_was_told(office: Office) -> None:
+    _fire_all(office, 1)
+    ticket = office.receive("Q-9")
+    office.set("obligations", {"next_due": None}, report_id=id_of("Q-9"), kind="triage")
+    told, untold = _listed(office, exhausted=True)
+    assert told["fired_at"]
+    assert (untold["ticket"], untold["kind"], untold["fired_at"], untold["told"]) == (ticket, "triage", None, [])
+    assert _listed(office, exhausted=True, ticket=ticket, kind="triage", office="bpsk-dki") == [untold]
+    assert _listed(office, exhausted=True, kind="summons") == []
+
+
+def test_row_of_another_start_of_the_same_clock_is_not_what_exhausted_it(office: Office) -> None:
+    _fire_all(office, 1)
+    office.set("obligations", {"earlier_steps": 5}, report_id=id_of("Q-0"), kind="acknowledge")
+    assert [(row["kind"], row["fired_at"]) for row in _listed(office, exhausted=True)] == [("acknowledge", None)]
 
 
 def test_person_whose_id_is_part_of_anothers_is_not_mixed_up(office: Office) -> None:

@@ -10,6 +10,7 @@ from bridge.app import create_app
 from bridge.reports.states import Status
 from bridge.reports.tickets import ticket_for
 from bridge.service import Service
+from bridge.storage.tables import obligations
 from tests.servers import free_port
 from tests.web.office import CANARIES, Office, Visitor
 
@@ -187,6 +188,18 @@ def test_log_filters_by_what_stands_in_the_address(office: Office) -> None:
     assert (other, 1) not in rows("person=kartika")
     assert rows("kind=decision") == []
     assert chair.get("/desk/escalations?level=x&kind=%00&person='&ticket=%ff").status_code == 200
+
+
+def test_clock_that_is_exhausted_without_a_row_in_the_log_is_shown_all_the_same(office: Office) -> None:
+    ticket, chair = office.new_report(), office.inside("kartika")
+    with office.service.database.write() as connection:
+        mine = obligations.c.report_id == office.report(ticket).report_id
+        connection.execute(obligations.update().where(mine).values(next_due=None))
+    page = chair.get(f"/desk/escalations?exhausted=1&ticket={ticket}&kind=triage").text
+    assert page.count(f">{ticket}</a>") == 1
+    assert "semua langkah terlewati" in page
+    (row,) = chair.get(f"/desk/escalations.json?exhausted=1&ticket={ticket}&kind=triage").get_json()
+    assert (row["fired_at"], row["told"], row["answered"]) == (None, [], False)
 
 
 def test_csv_and_json_of_the_log_are_the_same_rows(office: Office) -> None:
