@@ -110,6 +110,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "aside_dead_letter": ("gagal ditangani", "nobody could handle it"),
     # what is wrong with the clockwork
     "missed_steps": ("Langkah tenggat lewat dan belum dijalankan", "Steps overdue and not fired"),
+    "clocks_stuck": ("Jam tidak dapat dihitung dan ditunda", "Clocks cannot be computed and are put off"),
     "outbox_late": ("Pesan tertahan di kotak keluar", "Messages wait in the outbox"),
     "deliveries_stranded": ("Kiriman terdampar", "Deliveries stranded"),
     "log_without_notices": ("Catatan eskalasi tanpa pemberitahuan", "Escalations without their notices"),

@@ -16,6 +16,7 @@ class What(StrEnum):
     """Everything that can be found."""
 
     MISSED_STEPS = "missed_steps"
+    CLOCKS_STUCK = "clocks_stuck"
     OUTBOX_LATE = "outbox_late"
     DELIVERIES_STRANDED = "deliveries_stranded"
     LOG_WITHOUT_NOTICES = "log_without_notices"
@@ -30,6 +31,10 @@ class What(StrEnum):
 #: what -> unit of its value, what to do about it.
 _ADVICE: Mapping[What, tuple[str, str]] = {
     What.MISSED_STEPS: ("count", "is every watcher busy, or one report locked? another one: bridge work watch_clocks"),
+    What.CLOCKS_STUCK: (
+        "count",
+        "clocks cannot be computed and are put off, nobody is told; see clock_stuck in the log of watch_clocks",
+    ),
     What.OUTBOX_LATE: ("seconds", "messages do not leave; is the queue there? start: bridge work relay_outbox"),
     What.DELIVERIES_STRANDED: ("count", "nobody announces them again; start: bridge work relay_outbox"),
     What.LOG_WITHOUT_NOTICES: (

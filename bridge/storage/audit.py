@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.reports.findings import Finding, What
 from bridge.storage.database import Database
-from bridge.storage.engine import due
+from bridge.storage.engine import due, stuck
 from bridge.storage.tables import deliveries, escalation_seals, escalations, obligations, outbox
 
 
@@ -44,6 +44,9 @@ def _late(connection: Connection, now: datetime, limits: Thresholds) -> Iterator
     if missed:
         first = connection.execute(sa.select(sa.func.min(obligations.c.next_due))).scalar()
         yield Finding(What.MISSED_STEPS, missed, first or now)
+    put_off = stuck(connection, limits.counted)
+    if put_off:
+        yield Finding(What.CLOCKS_STUCK, len(put_off), min(put_off))
     oldest = connection.execute(sa.select(sa.func.min(outbox.c.available_at))).scalar()
     if oldest is not None and oldest < _before(now, limits.outbox_s):
         yield Finding(What.OUTBOX_LATE, (now - oldest).total_seconds(), oldest)

@@ -1,7 +1,7 @@
 """The engine's own row: which version of it may work, whether it is held, and what the auditor found."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -124,6 +124,25 @@ def last_stuck(connection: Connection, report_id: str, actor: str) -> dict[str, 
     )
     row = connection.execute(statement).first()
     return {"cycle": row.cycle, **row.data} if row else None
+
+
+def stuck(connection: Connection, most: int) -> list[datetime]:
+    """Return since when running clocks are put off that could not be computed, one instant each.
+
+    Looks at the newest `most` notes of such clocks. A clock whose due time is not the one it was put off to has fired,
+    was moved or was set right since.
+    """
+    notes = sa.select(history).where(history.c.event == "clock_stuck").order_by(history.c.id.desc()).limit(most)
+    noted = notes.subquery()
+    its_clock = sa.and_(
+        obligations.c.report_id == noted.c.report_id,
+        obligations.c.cycle == noted.c.cycle,
+        noted.c.actor == sa.literal("clock:").concat(obligations.c.kind),
+        obligations.c.next_due.is_not(None),  # only what runs is due
+    )
+    statement = sa.select(noted.c.at, noted.c.data, obligations.c.next_due).join(obligations, its_clock)
+    rows = connection.execute(statement).all()
+    return [row.at for row in rows if row.next_due == row.at + timedelta(seconds=row.data["wait_s"])]
 
 
 def _counted(connection: Connection, condition: sa.ColumnElement[bool], most: int) -> int:

@@ -216,6 +216,7 @@ history = Table(
     Index("ix_history_report_id", "report_id", "id"),
     # Rows come in the order of their times, so a few pages of ranges find them: who writes history hardly pays.
     Index("ix_history_at", "at", postgresql_using="brin"),
+    _partial("ix_history_stuck", "id", where="event = 'clock_stuck'"),
 )
 
 #: The escalation log: append-only, one row per step that fired.

@@ -195,13 +195,53 @@ def test_finding_keeps_the_time_it_was_first_seen_and_goes_when_it_is_mended(
     assert switch.requests == []
 
 
-def test_poison_that_was_put_off_is_not_overlooked(well: Office, switch: CityReceiver) -> None:
-    where = {"report_id": id_of("Q-1"), "kind": "triage"}
-    well.set("obligations", {"policy_version": "triage@gone"}, **where)
-    well.set("obligations", {"next_due": ago(well, 100)}, **where)
-    assert well.tick_all() == 0
+def _poisoned(office: Office, kind: str = "triage") -> str:
+    """Let the watcher meet a clock nobody can compute; returns the version it had."""
+    where = {"report_id": id_of("Q-1"), "kind": kind}
+    (clock,) = office.rows("obligations", **where)
+    office.set("obligations", {"policy_version": "triage@gone", "next_due": ago(office, 100)}, **where)
+    assert office.tick_all() == 0
+    return str(clock["policy_version"])
+
+
+def test_poison_that_was_put_off_is_an_alarm_until_it_can_be_computed(well: Office, switch: CityReceiver) -> None:
+    """I13: put off again and again it is one clock, stuck since the first time."""
+    good, one = _poisoned(well), auditor(well, switch)
+    one.turn()
+    (first,) = row(well)["findings"]
+    assert (first["what"], first["value"], switch.requests) == (What.CLOCKS_STUCK, 1, [])
+    _poisoned(well)
+    one.turn()
+    assert (row(well)["findings"], len(well.rows("history", event="clock_stuck"))) == ([first], 2)
+    well.set("obligations", {"policy_version": good, "next_due": ago(well, 1)}, kind="triage")
+    assert well.tick_all() == 1
+    with well.database.write() as connection:
+        escalations.seal(well.database, connection)
+    one.turn()
+    assert (row(well)["findings"], len(switch.requests)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "since", [{"state": "met"}, {"state": "paused"}, {"cycle": 2}, {"next_due": True}], ids=["met", "paused", "reopened", "moved"]
+)  # fmt: skip
+def test_clock_that_was_stuck_and_is_not_any_more_is_no_alarm(
+    well: Office, switch: CityReceiver, since: dict[str, Any]
+) -> None:
+    _poisoned(well)
+    ahead = well.now() + timedelta(days=1)
+    due = {"next_due": ahead if "next_due" in since else None} if "cycle" not in since else {}
+    well.set("obligations", {**since, **due}, report_id=id_of("Q-1"), kind="triage")
     auditor(well, switch).turn()
-    assert len(switch.requests) == 1
+    assert (row(well)["findings"], len(switch.requests)) == ([], 1)
+
+
+def test_clock_of_another_kind_is_not_taken_for_the_one_that_is_stuck(well: Office) -> None:
+    _poisoned(well)
+    (stuck,) = well.rows("obligations", kind="triage")
+    well.set("obligations", {"next_due": None, "state": "met"}, kind="triage")
+    well.set("obligations", {"next_due": stuck["next_due"]}, kind="acknowledge")
+    with well.database.read() as connection:
+        assert engine.stuck(connection, 10) == []
 
 
 def test_auditor_counts_no_further_than_it_must(well: Office) -> None:
