@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
 
-from bridge.reports.clocks import Span
+from bridge.reports.clocks import Obligation, Span
 from bridge.reports.explaining import Account, Line, What
 from bridge.reports.rulebook import Rulebook
 from bridge.words import say
@@ -41,6 +41,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "berhenti sampai {until}, oleh {by}: {reason}. Tidak mengubah tenggat",
         "stood still until {until}, by {by}: {reason}. This moved nothing",
     ),
+    "pause ended": (
+        "berhenti sampai jam berakhir, {until}, oleh {by}: {reason}",
+        "stood still until the clock ended, {until}, by {by}: {reason}",
+    ),
     "pause open": (
         "berhenti, oleh {by}: {reason}. Selama itu tenggat mundur",
         "stands still, by {by}: {reason}. The deadline moves for as long as it lasts",
@@ -49,15 +53,24 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "mengganti waktu berhenti: {stretches}{period}",
         "makes up for the time it stood still: {stretches}{period}",
     ),
+    "took_over": (
+        "mengambil alih jam laporan {of}{since}, oleh {by}: {reason}",
+        "took over the clock of {of}{since}, by {by}: {reason}",
+    ),
+    "transferred": (
+        "dialihkan ke {office}, oleh {by}: {reason}. Sejak itu kalender kantor itu berlaku untuk seluruh jam",
+        "given to {office}, by {by}: {reason}. Since then that office's calendar counts for the whole clock",
+    ),
     "deadline": ("tenggat", "the deadline"),
     "deadline same_time": ("tenggat, pada jam yang sama seperti saat mulai", "the deadline, at the hour it started"),
-    "fired": ("{rung}: {to}{names}, {did}{late}", "{rung}: {to}{names}, {did}{late}"),
-    "ahead": ("{rung}: {to}{names} {did}", "{rung}: {to}{names} {did}"),
-    "nobody": ("{rung}: {to}, tidak ada orangnya{late}", "{rung}: {to}, nobody there{late}"),
+    "fired": ("{rung}: {to}{names}, {did}{how}", "{rung}: {to}{names}, {did}{how}"),
+    "ahead": ("{rung}: {to}{names} {did}{how}", "{rung}: {to}{names} {did}{how}"),
+    "nobody": ("{rung}: {to}, tidak ada orangnya{how}", "{rung}: {to}, nobody there{how}"),
     "close": (
-        "{rung}: laporan ditutup karena tidak dilengkapi{late}",
-        "{rung}: the report is closed as incomplete{late}",
+        "{rung}: laporan ditutup karena tidak dilengkapi{how}",
+        "{rung}: the report is closed as incomplete{how}",
     ),
+    "hurried": ("{rung}: dilewati, tidak ada yang diingatkan{how}", "{rung}: passed over, nobody was warned{how}"),
     "overtaken": ("{rung}: dilewati, sudah terlambat", "{rung}: passed over, it was late already"),
 }
 _UNITS = {"second": "detik", "minute": "menit", "hour": "jam", "day": "hari"}
@@ -68,8 +81,17 @@ _WILL: dict[str, tuple[str, str]] = {
     "reassign": ("akan menerima laporan ini", "will take it over"),
     "both": ("akan diberitahu dan menerima laporan ini", "will be notified and take it over"),
 }
+#: What had moved the time of a step.
+_MOVED = {
+    "calendar": (" oleh kalender baru", " by a new calendar"),
+    "policy": (" oleh kebijakan baru", " by a new policy"),
+    "took_over": (" karena mengambil alih jam laporan lain", " by taking over another report's clock"),
+    "transferred": (" karena dialihkan ke kantor lain", " by going to another office"),
+    None: ("", ""),
+}
 #: What started a clock.
 _BEGAN = {
+    "took_over": ("jam laporan {of}, yang kemudian diambil alih", "that of {of}, which this report took over later"),
     "received": ("laporan diterima", "the report was received"),
     "reopen": ("laporan dibuka kembali, putaran {cycle}", "the report was reopened, cycle {cycle}"),
     "ask_completion": ("konsumen diminta melengkapi", "the consumer was asked for more"),
@@ -149,6 +171,11 @@ def who(actor: str, language: str, names: Mapping[str, str]) -> str:
     return said.get(kind, (actor, actor))[language == "en"]
 
 
+def state_words(obligation: Obligation, language: str) -> str:
+    """Return where a clock stands; of one that runs, whether there is anybody left to tell."""
+    return say("exhausted" if obligation.exhausted else obligation.state, language)
+
+
 def span_words(span: Span, language: str) -> str:
     """Return a span as people say it: `4 jam kerja`, `21 hari kerja`."""
     if language == "en":
@@ -213,19 +240,30 @@ def _key(line: Line) -> str:
     if line.what is What.DAY_OFF:
         return ("day_off anyway" if facts["anyway"] else "day_off") if facts["why"] else "day_off week"
     if line.what is What.PAUSE:
-        return "pause open" if facts["open"] else "pause" if facts["took_s"] else "pause nothing"
+        return _key_of_pause(facts)
     if line.what in (What.FIRED, What.AHEAD):
-        if facts["remark"] == "overtaken":
-            return "overtaken"
-        return {"no_target": "nobody", "close": "close"}.get(facts["did"], str(line.what))
+        return _key_of_step(line)
     return "deadline same_time" if facts.get("same_time") else str(line.what)
+
+
+def _key_of_pause(facts: Mapping[str, Any]) -> str:
+    if facts["open"]:
+        return "pause ended" if facts["until"] else "pause open"
+    return "pause" if facts["took_s"] else "pause nothing"
+
+
+def _key_of_step(line: Line) -> str:
+    facts = line.facts
+    if facts["remark"] == "overtaken" or (facts["remark"] == "hurried" and not facts["level"]):
+        return str(facts["remark"])
+    return {"no_target": "nobody", "close": "close"}.get(facts["did"], str(line.what))
 
 
 def _facts(account: Account, line: Line, language: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what the sentence of a line needs, in words."""
     facts, zone, english = line.facts, account.calendar.zone, language == "en"
     if line.what is What.START:
-        yield "event", _BEGAN[facts["event"]][english].format(cycle=facts["cycle"])
+        yield "event", _BEGAN[facts["event"]][english].format(cycle=facts["cycle"], of=facts.get("of"))
     elif line.what is What.PROMISE:
         yield "span", span_words(facts["span"], language)
         yield "source", _source(facts, language)
@@ -236,6 +274,13 @@ def _facts(account: Account, line: Line, language: str, names: Mapping[str, str]
         yield "by", who(facts["by"], language, names)
         yield "reason", say(facts["reason"], language) or "–"
         yield "took", duration(round(facts["took_s"]), language)
+    elif line.what in (What.TOOK_OVER, What.TRANSFERRED):
+        since = "berjalan sejak", "running since"
+        yield "since", f" ({since[english]} {local(facts['since'], zone, language)})" if facts.get("since") else ""
+        yield "of", facts["of"]
+        yield "office", target(f"office:{facts.get('to')}", language, names)
+        yield "by", who(facts["by"], language, names)
+        yield "reason", facts["reason"] or "–"
     elif line.what in (What.FIRED, What.AHEAD):
         yield "rung", rung(facts, language)
         yield "to", target(facts["target"], language, names)
@@ -243,7 +288,7 @@ def _facts(account: Account, line: Line, language: str, names: Mapping[str, str]
         yield "names", f" ({told})" if told and not facts["target"].startswith("person:") else ""
         will = _WILL.get(facts["did"]) if line.what is What.AHEAD else None
         yield "did", will[english] if will else say(facts["did"], language)
-        yield "late", _late(line, language)
+        yield "how", _hurried(line, language, names) + _moved(line, language) + _late(line, language)
     else:
         yield "why", facts.get("why") or ""
         yield "number", str(facts.get("number", ""))
@@ -269,6 +314,24 @@ def _stretches(stretches: Iterable[tuple[datetime, datetime]], zone: str, langua
         if last.date() != first.date():
             end = f"{_date(last.date(), language)} {end}" if (last - first).days else end
         yield f"{_time(first, language)}–{end}"
+
+
+def _hurried(line: Line, language: str, names: Mapping[str, str]) -> str:
+    facts = line.facts
+    if facts["remark"] != "hurried":
+        return ""
+    said = ("dinaikkan lebih awal", "sent up early")[language == "en"]
+    if "by" not in facts:
+        return f", {said}"
+    by = ("oleh", "by")[language == "en"]
+    return f", {said} {by} {who(facts['by'], language, names)}: {facts['reason'] or '–'}"
+
+
+def _moved(line: Line, language: str) -> str:
+    if line.facts["remark"] != "due_moved":
+        return ""
+    said = ("waktunya sudah digeser", "its time was moved")[language == "en"]
+    return f", {said}{_MOVED[line.facts['moved_by']][language == 'en']}"
 
 
 def _late(line: Line, language: str) -> str:

@@ -124,6 +124,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "invalid": ("bukan laporan yang sah", "no valid report"),
     "id_reused": ("nomor webhook dipakai ulang", "webhook-id used again"),
     # states of a clock
+    "exhausted": ("berjalan, semua sudah diberitahu", "running, everybody has been told"),
     "running": ("berjalan", "running"),
     "paused": ("berhenti sementara", "paused"),
     "met": ("terpenuhi", "met"),

@@ -11,7 +11,7 @@ import click
 
 from bridge.cli.common import in_language, open_service, show_json, ticket_argument
 from bridge.cli.planning import plan
-from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names, who
+from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names, state_words, who
 from bridge.reports.clocks import Kind
 from bridge.reports.desk_time import Stay, by_desk, stays
 from bridge.reports.escalation import Desk
@@ -75,9 +75,9 @@ def _look(
         rows = log.listed(connection, log.Wanted(ticket=ticket, warnings=True), most=10_000)
         history = [event_of(row) for row in stored.history_of(connection, report.report_id)]
         now = service.database.now(connection)
-    found = accounts(report, owed, book, desk, [escalation_of(row) for row in rows], now=now)
-    calendar_of = partial(book.calendar_of, report=report, obligations=owed)
-    where = stays(history, calendar_of, report.office, now=now)
+        found = accounts(report, owed, book, desk, [escalation_of(row) for row in rows], history, now=now)
+        calendar_of = partial(book.calendar_of, report=report, obligations=owed)
+        where = stays(history, calendar_of, report.office, now=now)
     return [one for one in found if kind in (None, one.obligation.kind)], where, names, now
 
 
@@ -160,7 +160,7 @@ def _print_account(found: Account, language: str, names: Mapping[str, str]) -> N
     owed, zone = found.obligation, found.calendar.zone
     due = local(found.lines[-1].at, zone, language)
     cycle = f"{'cycle' if language == 'en' else 'putaran'} {owed.cycle}"
-    click.secho(f"{say(owed.kind, language)}, {cycle}: {say(owed.state, language)} · {due}", bold=True)
+    click.secho(f"{say(owed.kind, language)}, {cycle}: {state_words(owed, language)} · {due}", bold=True)
     lines, steps = ledger(found, language, names), ladder(found, language, names)
     width = max(len(entry.when) for entry in (*lines, *steps))
     for entry in lines:

@@ -56,7 +56,7 @@ def plan(file: Path, at_text: str, source: str, roles: bool, expect: Path | None
     elif as_json:
         show_json(planned)
     else:
-        _print_plan(planned)
+        _print_plan(planned, lang)
 
 
 def _submission(checked: dict[str, Any], source: str, at: datetime) -> CityEvent:
@@ -170,13 +170,16 @@ def _planned_steps(
         }
 
 
-def _print_plan(planned: Mapping[str, Any]) -> None:
-    assignee = f", assigned to {planned['assignee']}" if planned["assignee"] else ""
-    click.secho(
-        f"{planned['office_name']} ({planned['office']}), rule {planned['rule']!r}, "
-        f"policy {planned['policy']!r}{assignee}",
-        bold=True,
-    )
+#: The header of a plan, and what it says of the desk it begins on.
+_HEADER = {
+    "en": ("{office_name} ({office}), rule {rule!r}, policy {policy!r}", ", assigned to {assignee}"),
+    "id": ("{office_name} ({office}), aturan {rule!r}, kebijakan {policy!r}", ", ditugaskan kepada {assignee}"),
+}
+
+
+def _print_plan(planned: Mapping[str, Any], language: str) -> None:
+    header, assigned = _HEADER[language]
+    click.secho((header + (assigned if planned["assignee"] else "")).format(**planned), bold=True)
     for one in planned["clocks"]:
         click.echo(f"  {one['text']}")
     click.echo()

@@ -13,10 +13,11 @@ from itertools import groupby
 from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar
+from bridge.reports.clock_history import deadline_moved_at, moved_by, of_clock, taken_from, why_early
 from bridge.reports.clocks import Kind, Obligation, Pause, Policy, Span, Unit, due_at, stood_still_s
 from bridge.reports.escalation import Desk, fire
 from bridge.reports.moves import STARTED_BY
-from bridge.reports.report import Escalation, Report
+from bridge.reports.report import Escalation, Event, Report
 from bridge.reports.rulebook import Rulebook
 
 _Stretch = tuple[datetime, datetime]
@@ -35,6 +36,8 @@ class What(StrEnum):
     DAY = "day"
     PAUSE = "pause"
     MADE_UP = "made_up"
+    TOOK_OVER = "took_over"
+    TRANSFERRED = "transferred"
     DEADLINE = "deadline"
     FIRED = "fired"
     AHEAD = "ahead"
@@ -71,13 +74,18 @@ class Account:
 
 
 def account(
-    obligation: Obligation, rulebook: Rulebook, fired: Iterable[Escalation] = (), ahead: Iterable[Escalation] = ()
+    obligation: Obligation,
+    rulebook: Rulebook,
+    fired: Iterable[Escalation] = (),
+    ahead: Iterable[Escalation] = (),
+    history: Iterable[Event] = (),
 ) -> Account:
     """Account for one clock.
 
     Args:
         fired: Rows of the escalation log; those of other clocks and cycles are left out.
         ahead: What `foreseen` gave for the report.
+        history: All of the report's, oldest first: whose clock this was, what moved it, who sent it up early.
 
     Raises:
         UnknownVersion: its policy or calendar is not loaded.
@@ -85,8 +93,9 @@ def account(
     policy, calendar = rulebook.frozen(obligation)
     past = [(What.FIRED, row) for row in sorted(_of(obligation, fired), key=lambda row: row.step)]
     coming = [(What.AHEAD, row) for row in _of(obligation, ahead)]
-    lines = reckoning(obligation, policy, calendar)
-    return Account(obligation, policy, calendar, tuple(lines), tuple(_steps([*past, *coming])))
+    befell = of_clock(obligation, history)
+    lines = reckoning(obligation, policy, calendar, befell)
+    return Account(obligation, policy, calendar, tuple(lines), tuple(_steps([*past, *coming], befell)))
 
 
 def accounts(
@@ -95,19 +104,26 @@ def accounts(
     rulebook: Rulebook,
     desk: Desk,
     fired: Sequence[Escalation],
+    history: Sequence[Event],
     *,
     now: datetime,
 ) -> list[Account]:
     """Account for every clock of a report, with what its ladders will do if nobody acts.
 
+    Args:
+        fired: The report's rows of the escalation log.
+        history: All of the report's, oldest first.
+
     Raises:
         UnknownVersion: a policy or calendar is not loaded.
     """
     ahead = foreseen(report, owed, rulebook, desk, now=now)
-    return [account(obligation, rulebook, fired, ahead) for obligation in owed]
+    return [account(obligation, rulebook, fired, ahead, history) for obligation in owed]
 
 
-def reckoning(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) -> list[Line]:
+def reckoning(
+    obligation: Obligation, policy: Policy, calendar: WorkingCalendar, befell: Sequence[Event] = ()
+) -> list[Line]:
     """Return how the deadline came about, in order of time; the last line is the deadline.
 
     Of a span in seconds the lines' `counted_s` add up to the span. Of one in working days `counted_days` do, and
@@ -117,7 +133,7 @@ def reckoning(obligation: Obligation, policy: Policy, calendar: WorkingCalendar)
     stood = list(_stood(obligation, due))
     holes = [stretch for _, stretch in stood if stretch]
     unit = policy.span.unit
-    lines = [_start(obligation), _promise(obligation, policy, calendar)]
+    lines = [_start(obligation, befell), _promise(obligation, policy, calendar)]
     if unit is Unit.WALL_SECONDS:
         lines += [_counted(What.WORKED, [left]) for left in _without((obligation.started_at, due), holes)]
     elif unit is Unit.WORKING_SECONDS:
@@ -130,9 +146,10 @@ def reckoning(obligation: Obligation, policy: Policy, calendar: WorkingCalendar)
     if unit is not Unit.WALL_SECONDS:
         lines += _days_off(calendar, obligation.started_at, due)
     lines += [_paused(obligation, policy, calendar, pause, stretch) for pause, stretch in stood]
+    lines += _given_over(obligation, befell)
     # What began after the deadline moved nothing: it is told, but the deadline has the last word.
     lines.sort(key=lambda line: (min(line.at, due), _ORDER[line.what]))
-    return [*lines, _deadline(obligation, policy, due)]
+    return [*lines, _deadline(obligation, policy, due, befell)]
 
 
 def foreseen(
@@ -164,17 +181,21 @@ def _of(obligation: Obligation, log: Iterable[Escalation]) -> list[Escalation]:
     return [row for row in mine if row.step > obligation.earlier_steps]
 
 
-def _steps(rows: Sequence[tuple[What, Escalation]]) -> Iterator[Line]:
+def _steps(rows: Sequence[tuple[What, Escalation]], befell: Sequence[Event]) -> Iterator[Line]:
     names = ("step", "level", "due_at", "target", "did", "told", "held_by", "lateness_s", "remark")
     seen: Counter[int] = Counter()
     for what, row in rows:
         again = seen[row.level] if row.level else 0
         seen[row.level] += 1
-        yield Line(row.fired_at, what, facts={**{name: getattr(row, name) for name in names}, "again": again})
+        logged = {name: getattr(row, name) for name in names}
+        told = {"again": again, "moved_by": moved_by(row, befell), **why_early(row, befell)}
+        yield Line(row.fired_at, what, facts=logged | told)
 
 
-def _start(obligation: Obligation) -> Line:
-    return Line(obligation.started_at, What.START, facts={"event": _began(obligation), "cycle": obligation.cycle})
+def _start(obligation: Obligation, befell: Sequence[Event]) -> Line:
+    of = taken_from(befell)
+    began = {"event": "took_over", "of": of} if of else {"event": _began(obligation)}
+    return Line(obligation.started_at, What.START, facts=began | {"cycle": obligation.cycle})
 
 
 def _began(obligation: Obligation) -> str:
@@ -195,10 +216,22 @@ def _promise(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) 
     return Line(obligation.started_at, What.PROMISE, facts=facts)
 
 
-def _deadline(obligation: Obligation, policy: Policy, due: datetime) -> Line:
+def _given_over(obligation: Obligation, befell: Sequence[Event]) -> Iterator[Line]:
+    """Yield a line for each clock this one took over, and for each office the report went to meanwhile."""
+    last = taken_from(befell)
+    for event in befell:
+        data, told = event.data, {"by": event.actor, "reason": event.data.get("reason", "")}
+        if event.event == "took_over":
+            since = obligation.started_at if data["of"] == last else None
+            yield Line(event.at, What.TOOK_OVER, facts={"of": data["of"], "since": since, **told})
+        elif event.event == "transferred":
+            yield Line(event.at, What.TRANSFERRED, facts={"of": data["of"], "to": data["to"], **told})
+
+
+def _deadline(obligation: Obligation, policy: Policy, due: datetime, befell: Sequence[Event]) -> Line:
     facts = {
         "recorded_at": obligation.deadline_at if obligation.deadline_at != due else None,
-        "moved_at": obligation.moved_at,
+        "moved_at": deadline_moved_at(befell),
         "same_time": policy.span.unit is Unit.WORKING_DAYS and policy.days.same_time,
     }
     return Line(due, What.DEADLINE, facts=facts)

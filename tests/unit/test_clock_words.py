@@ -6,8 +6,19 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names, span_words, target, who
-from bridge.reports.clocks import ClockState, Kind, Pause, Policy, parse_span, start_clock
+from bridge.clock_words import (
+    Entry,
+    duration,
+    ladder,
+    ledger,
+    local,
+    office_names,
+    span_words,
+    state_words,
+    target,
+    who,
+)
+from bridge.reports.clocks import ClockState, Kind, Pause, Policy, end, parse_span, pause, start_clock
 from bridge.reports.daycounts import DayCount
 from bridge.reports.escalation import fire
 from bridge.reports.explaining import Account, account, foreseen
@@ -20,6 +31,7 @@ from tests.unit.given import (
     MONDAY,
     REPORT_ID,
     a_calendar,
+    a_clock,
     a_desk,
     a_policy,
     a_report,
@@ -170,13 +182,35 @@ def test_promise_says_whose_rule_it_is_and_whether_somebody_compared_it() -> Non
     assert "compared with the text" not in ledger(explained(replace(policy, verified=False)), "en", NAMES)[1].text
 
 
-def test_deadline_that_was_moved_or_is_another_one_on_record_says_so() -> None:
+def test_deadline_that_is_another_one_on_record_says_so() -> None:
     found = explained(ACKNOWLEDGE)
-    moved = replace(found.obligation, moved_at=MONDAY, deadline_at=MONDAY)
-    said = ledger(account(moved, a_rulebook()), "en", NAMES)[-1].text
-    assert said == (
-        "the deadline, moved (see the timeline) Mon, 23 Nov 2026 10:00 WIB; on record: Mon, 23 Nov 2026 10:00 WIB"
-    )
+    other = replace(found.obligation, deadline_at=MONDAY)
+    said = ledger(account(other, a_rulebook()), "en", NAMES)[-1].text
+    assert said == "the deadline; on record: Mon, 23 Nov 2026 10:00 WIB"
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        (False, "stands still, by Ani: KTP. The deadline moves for as long as it lasts"),
+        (True, "stood still until the clock ended, Mon, 23 Nov 2026 12:00 WIB, by Ani: KTP"),
+    ],
+)
+def test_clock_that_ended_while_it_stood_still_does_not_stand_still_any_more(ended: bool, said: str) -> None:
+    clock = pause(a_clock(), now=MONDAY + timedelta(hours=1), by="person:ani", reason="KTP")
+    if ended:
+        clock = end(clock, ClockState.CANCELLED, now=MONDAY + timedelta(hours=2), by="person:ani")
+    assert said in [entry.text for entry in ledger(account(clock, a_rulebook()), "en", NAMES)]
+
+
+def test_clock_that_runs_although_everybody_was_told_says_so() -> None:
+    clock = a_clock()
+    assert [state_words(one, "en") for one in (clock, replace(clock, next_due=None))] == [
+        "running",
+        "running, everybody has been told",
+    ]
+    assert state_words(replace(clock, next_due=None), "id") == "berjalan, semua sudah diberitahu"
+    assert state_words(replace(clock, next_due=None, state=ClockState.PAUSED), "id") == "berhenti sementara"
 
 
 def test_times_are_the_offices_own_wherever_it_is() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.cli.planning import differences
+from bridge.reports.clocks import Kind
 from bridge.reports.moves import Actor, Details
 from bridge.reports.states import Move
 from bridge.storage import people as stored_people
@@ -92,6 +93,31 @@ def test_waiting_for_the_citizen_is_told_apart_from_the_desks(desk: Desk) -> Non
     assert "KTP" in desk.run("clock", "explain", ticket, "--kind", "triage").output
 
 
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_report_sent_up_early_is_explained_with_who_and_why_at_the_keyboard_and_on_its_page(
+    desk: Desk, language: str
+) -> None:
+    ticket = desk.office.new_report()
+    desk.office.service.casework.hurry(ticket, Actor("person:sekar"), "mendesak", kind=Kind.ACKNOWLEDGE)
+    said = {"en": "sent up early by Sekar: mendesak", "id": "dinaikkan lebih awal oleh Sekar: mendesak"}[language]
+    assert desk.run("clock", "explain", ticket, "--lang", language).output.count(said) == 3
+    sekar = desk.office.inside("sekar")
+    sekar.post(f"/language/{language}")
+    assert sekar.get(f"/desk/reports/{ticket}").text.count(said) == 3
+
+
+def test_merge_is_named_in_the_account_of_the_clock_that_goes_on(desk: Desk) -> None:
+    duplicate, survivor = desk.office.new_report(), desk.office.new_report()
+    desk.office.let_pass(duplicate, steps=1)
+    desk.office.service.casework.merge(duplicate, survivor, Actor("person:sekar"), "sama")
+    (clock,) = desk.rows("clock", "explain", survivor, "--kind", "acknowledge")["clocks"]
+    assert duplicate in clock["lines"][0]["text"]
+    assert [line["what"] for line in clock["lines"]].count("took_over") == 1
+    assert (
+        f"mengambil alih jam laporan {duplicate}" in desk.office.inside("kartika").get(f"/desk/reports/{survivor}").text
+    )
+
+
 def test_officer_who_acknowledges_has_the_report_on_the_own_desk_from_then_on(desk: Desk) -> None:
     ticket = desk.office.new_report()
     first = desk.office.report(ticket).assignee
@@ -145,6 +171,14 @@ def test_plan_names_the_people_of_the_database(desk: Desk, file: Path) -> None:
     assert plan["people"] == "database"
     assert {plan["assignee"], *who[1]} == {"Ani", "Budi"}
     assert (who[3], who[4], who[5]) == (["Kartika"], ["Darma"], ["Adi"])
+
+
+@pytest.mark.parametrize(("language", "said"), [("id", ", aturan "), ("en", ", rule ")])
+def test_plan_has_its_header_in_the_language_asked_for(desk: Desk, file: Path, language: str, said: str) -> None:
+    header = desk.run("clock", "plan", str(file), *AT, "--lang", language).output.splitlines()[0]
+    assert said in header
+    named = desk.run("clock", "plan", str(file), "--lang", language).output.splitlines()[0]
+    assert {"id": ", ditugaskan kepada ", "en": ", assigned to "}[language] in named
 
 
 def test_plan_needs_no_database_and_makes_none(desk: Desk, file: Path, tmp_path: Path) -> None:
