@@ -296,11 +296,21 @@ def _facts(account: Account, line: Line, language: str, names: Mapping[str, str]
         yield "period", f" ({facts['period']})" if facts.get("period") else ""
 
 
+#: Whether somebody compared the rule with its text, and not: (Indonesian, English).
+_COMPARED = ("sudah dicocokkan dengan naskahnya", "compared with the text")
+_NOT_COMPARED = ("belum dicocokkan dengan naskah", "not yet compared with the text")
+
+
 def _source(facts: Mapping[str, Any], language: str) -> str:
-    if not facts["source"]:
-        return ""
-    verified = ("; sudah dicocokkan dengan naskahnya", "; compared with the text") if facts["verified"] else ("", "")
-    return f" ({facts['source']}{verified[language == 'en']})"
+    """Return whose rule it is; of the law's it is always told whether somebody compared it with the text."""
+    english = language == "en"
+    said = [facts["source_en" if english else "source"]]
+    if facts["verified"]:
+        said.append(_COMPARED[english])
+    elif facts["statutory"]:
+        said.append(_NOT_COMPARED[english])
+    told = "; ".join(part for part in said if part)
+    return f" ({told})" if told else ""
 
 
 def _minutes(minutes: int, language: str) -> str:

@@ -194,7 +194,8 @@ def _policy(reading: Reading, place: str, kind: Kind, content: dict[str, Any]) -
         cut_off=stretch(f"{content['cut_off']}-24:00")[0] if content["cut_off"] else None,
         same_time=content["due"] == "same time",
     )
-    unnamed = Policy(kind, "", span, steps, content["source"], days, content["verified"])
+    source, in_english = content["source"]
+    unnamed = Policy(kind, "", span, steps, source, days, content["verified"], in_english)
     return replace(unnamed, version=version_of(kind, unnamed.definition()))
 
 

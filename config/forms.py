@@ -129,11 +129,22 @@ class RungSchema(Checked):
     repeat = fields.Nested(RepeatSchema, load_default=None)
 
 
+class _InBothLanguages(fields.Field):  # type: ignore[type-arg]
+    """A text, or a table with `id` and `en`; loaded as (Indonesian or the only one, English or None)."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, str | None]:
+        if isinstance(value, str):
+            return value, None
+        if isinstance(value, dict) and value.keys() == {"id", "en"} and all(isinstance(v, str) for v in value.values()):
+            return value["id"], value["en"]
+        raise ValidationError('write a text, or one in each language: { id = "…", en = "…" }')
+
+
 class ClockSchema(Checked):
     """A table of policies.toml: the clock of one kind of obligation."""
 
     span = fields.String(required=True, validate=_span)
-    source = fields.String(load_default="")
+    source = _InBothLanguages(load_default=("", None))
     verified = fields.Boolean(load_default=False)
     count_from = fields.String(load_default="next day", validate=validate.OneOf(["next day", "same day"]))
     cut_off = fields.String(load_default=None, validate=_time_of_day)

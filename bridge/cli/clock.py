@@ -89,7 +89,7 @@ def _as_object(found: Account, language: str, names: Mapping[str, str]) -> dict[
         "cycle": owed.cycle,
         "state": owed.state,
         "span": str(policy.span),
-        "source": policy.source,
+        "source": policy.source_in(language),
         "policy": policy.version,
         "calendar": found.calendar.version,
         "zone": found.calendar.zone,

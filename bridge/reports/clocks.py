@@ -134,7 +134,8 @@ class Step:
 class Policy:
     """The clock of one obligation kind: its span, how its working days are counted, and its steps in rising order.
 
-    `verified` tells whether somebody has compared it with the text that `source` names.
+    `verified` tells whether somebody has compared it with the text that `source` names. `source` is in Indonesian where
+    there is a `source_en`, else in whatever language it was written.
     """
 
     kind: Kind
@@ -144,6 +145,11 @@ class Policy:
     source: str = ""
     days: DayCount = FROM_NEXT_DAY
     verified: bool = False
+    source_en: str | None = None
+
+    def source_in(self, language: str) -> str:
+        """Return whose rule it is, in this language if it was written in both."""
+        return self.source_en if language == "en" and self.source_en is not None else self.source
 
     def definition(self) -> dict[str, Any]:
         """Return the policy as plain JSON values, for the store of versions.
@@ -156,7 +162,7 @@ class Policy:
         return {
             "kind": self.kind,
             "span": str(self.span),
-            "source": self.source,
+            "source": self.source if self.source_en is None else {"id": self.source, "en": self.source_en},
             "steps": [step.definition() for step in self.steps],
             **unusual,
         }
@@ -168,14 +174,17 @@ class Policy:
             Step(parse_span(s["at"]), s["level"], s["to"], Deed(s["do"]), s.get("again", 0))
             for s in definition["steps"]
         )
+        source = definition.get("source", "")
+        both = source if isinstance(source, dict) else {"id": source}
         return cls(
             Kind(definition["kind"]),
             version,
             parse_span(definition["span"]),
             steps,
-            definition.get("source", ""),
+            both["id"],
             DayCount(**definition.get("days", {})),
             definition.get("verified", False),
+            both.get("en"),
         )
 
 

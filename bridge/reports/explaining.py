@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar
 from bridge.reports.clock_history import deadline_moved_at, moved_by, of_clock, taken_from, why_early
-from bridge.reports.clocks import Kind, Obligation, Pause, Policy, Span, Unit, due_at, stood_still_s
+from bridge.reports.clocks import ON_REGISTRATION, Kind, Obligation, Pause, Policy, Span, Unit, due_at, stood_still_s
 from bridge.reports.escalation import Desk, fire
 from bridge.reports.moves import STARTED_BY
 from bridge.reports.report import Escalation, Event, Report
@@ -209,7 +209,9 @@ def _promise(obligation: Obligation, policy: Policy, calendar: WorkingCalendar) 
     facts = {
         "span": policy.span,
         "source": policy.source,
+        "source_en": policy.source_in("en"),
         "verified": policy.verified,
+        "statutory": policy.kind in ON_REGISTRATION,
         "policy": policy.version,
         "calendar": calendar.version,
     }

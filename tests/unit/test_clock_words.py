@@ -179,7 +179,24 @@ def test_promise_says_whose_rule_it_is_and_whether_somebody_compared_it() -> Non
     policy = replace(a_policy(Kind.DECISION, "21 working days"), source="UU 8/1999 pasal 55", verified=True)
     said = ledger(explained(policy), "id", NAMES)[1].text
     assert said == "jangka waktu 21 hari kerja (UU 8/1999 pasal 55; sudah dicocokkan dengan naskahnya)"
-    assert "compared with the text" not in ledger(explained(replace(policy, verified=False)), "en", NAMES)[1].text
+    said = ledger(explained(replace(policy, verified=False)), "en", NAMES)[1].text
+    assert said == "the span is 21 working days (UU 8/1999 pasal 55; not yet compared with the text)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "verified", "said"),
+    [
+        (Kind.SUMMONS, "", False, " (belum dicocokkan dengan naskah)"),
+        (Kind.TRIAGE, "", False, ""),
+        (Kind.TRIAGE, "janji layanan", False, " (janji layanan)"),
+        (Kind.TRIAGE, "janji layanan", True, " (janji layanan; sudah dicocokkan dengan naskahnya)"),
+    ],
+)
+def test_only_of_the_laws_clocks_it_is_told_that_nobody_compared_them(
+    kind: Kind, source: str, verified: bool, said: str
+) -> None:
+    policy = replace(a_policy(kind, "3 working days"), source=source, verified=verified)
+    assert ledger(explained(policy), "id", NAMES)[1].text == f"jangka waktu 3 hari kerja{said}"
 
 
 def test_deadline_that_is_another_one_on_record_says_so() -> None:

@@ -1,18 +1,22 @@
 """The files people edit: every fault of every file in one message, each with file, place and remedy."""
 
 import base64
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from bridge.clock_words import ledger
 from bridge.reports.calendars import WorkingCalendar
-from bridge.reports.clocks import Deed, Kind, Policy
+from bridge.reports.clocks import ON_REGISTRATION, Deed, Kind, Policy, start_clock
 from bridge.reports.daycounts import DayCount
+from bridge.reports.explaining import What, account
 from config.calendars import DAYS, calendar_from, definition_of
 from config.files import Configuration, read_configuration
 from config.settings import BadSettings, read_settings
+from tests.unit.given import MONDAY, a_calendar, a_rulebook
 
 SHIPPED = Path(__file__).parents[2] / "config"
 KEY = "whsec_" + base64.b64encode(bytes(32)).decode()
@@ -515,10 +519,44 @@ def test_way_of_counting_days_is_part_of_the_policy_and_its_version(tmp_path: Pa
     assert Policy.from_definition(policy.version, policy.definition()) == policy
 
 
+def test_source_may_be_written_in_both_languages_and_a_plain_one_keeps_the_policys_version(tmp_path: Path) -> None:
+    def triage(source: str) -> Policy:
+        files = edited((P, "[default.triage]", f"[default.triage]\nsource = {source}"))
+        return read(tmp_path, files, QLUE_SECRET=KEY).rulebook.policies["default"][Kind.TRIAGE]
+
+    plain, both = triage('"UU 8/1999 pasal 55"'), triage('{ id = "pasal 55", en = "article 55" }')
+    assert (plain.source_in("id"), plain.source_in("en")) == ("UU 8/1999 pasal 55", "UU 8/1999 pasal 55")
+    assert plain.version == "triage@68689c74b0", "as it was before there were two languages"
+    assert (both.source_in("id"), both.source_in("en")) == ("pasal 55", "article 55")
+    assert Policy.from_definition(both.version, both.definition()) == both
+    assert both.version != plain.version
+
+
+@pytest.mark.parametrize(
+    "source", ['{ id = "pasal 55" }', '{ id = "a", en = 1 }', "5", '{ id = "a", en = "b", nl = "c" }']
+)
+def test_source_in_other_languages_than_the_two_is_a_fault(tmp_path: Path, source: str) -> None:
+    files = edited((P, "[default.triage]", f"[default.triage]\nsource = {source}"))
+    (fault,) = faults(tmp_path, files, QLUE_SECRET=KEY)
+    assert "policies.toml: default.triage.source: write a text, or one in each language" in fault
+
+
 def test_shipped_sets_name_their_source_and_whether_it_was_verified() -> None:
     shipped = read_configuration(read_settings({}), {"QLUE_WEBHOOK_SECRET": KEY}).rulebook.policies
     assert {"default", "sp4n-lapor", "crm"} <= shipped.keys()
-    assert all(policy.source for clocks in shipped.values() for policy in clocks.values())
+    every = [policy for clocks in shipped.values() for policy in clocks.values()]
+    assert all(policy.source and policy.source_en and policy.source != policy.source_en for policy in every)
+    english = re.compile(r"verif|compared|service|working|the ", re.IGNORECASE)
+    assert [policy.source for policy in every if english.search(policy.source)] == []
+    assert [policy.source_en for policy in every if re.search("verif|naskah|kerja", policy.source_en or "")] == []
+    marks = {"id": "belum dicocokkan dengan naskah", "en": "not yet compared with the text"}
+    for policy in every:
+        clock = start_clock("", policy, a_calendar(), cycle=1, now=MONDAY)
+        found = account(clock, a_rulebook(policy))
+        for language, mark in marks.items():
+            (said,) = [entry.text for entry in ledger(found, language, {}) if entry.line.what is What.PROMISE]
+            assert policy.source_in(language) in said
+            assert said.endswith(f"; {mark})") is (policy.kind in ON_REGISTRATION and not policy.verified)
     assert {str(shipped["sp4n-lapor"][kind].span) for kind in (Kind.ACKNOWLEDGE, Kind.TRIAGE, Kind.COMPLETION)} == {
         "3 working days",
         "5 working days",

@@ -202,7 +202,7 @@ def test_working_hours_are_told_day_by_day_with_what_was_skipped_and_why() -> No
 
 
 def test_promise_says_how_long_from_where_whether_compared_and_in_which_versions() -> None:
-    policy = replace(ACKNOWLEDGE, source="SK 350/2001", verified=True)
+    policy = replace(ACKNOWLEDGE, source="SK 350/2001", source_en="Decree 350/2001", verified=True)
     promise = reckoning(a_clock(policy), policy, a_calendar())[1]
     assert promise == Line(
         MONDAY,
@@ -210,7 +210,9 @@ def test_promise_says_how_long_from_where_whether_compared_and_in_which_versions
         facts={
             "span": policy.span,
             "source": "SK 350/2001",
+            "source_en": "Decree 350/2001",
             "verified": True,
+            "statutory": False,
             "policy": "acknowledge@1",
             "calendar": "office@1",
         },
