@@ -1,5 +1,6 @@
 """`bridge forget`: one transaction that takes the personal data out of every table a report left it in."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from bridge.arrivals import Arrivals
+from bridge.reports.forgetting import About, Fate, about, fate
 from bridge.reports.forgetting import forget as decide
 from bridge.reports.moves import Actor
 from bridge.reports.report import Report
@@ -16,26 +19,33 @@ from bridge.storage import forget as stored
 from bridge.storage.changes import write
 from bridge.storage.database import Connection, Database
 from bridge.strict_json import NotJson, loads
-from bridge.vault import Unreadable, Vault
+from bridge.vault import Unreadable
+from schemas.city import NotAReport
 
 log = structlog.get_logger()
 
 #: Something sealed inside of something else: a dead letter is a whole message.
 _SEALED = re.compile(rb"gAAAA[A-Za-z0-9_-]+={0,2}")
+#: The source of what lies in a letter so broken that it names none.
+_UNKNOWN = ""
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was done. `shared` are numbers of dead letters that hold other reports too and were left as they are."""
+    """What was done, and by their numbers what was left as it was for a person to look at.
+
+    `shared` hold other reports too; `similar` cannot be read as a report, but the city's id stands in them.
+    """
 
     changed: bool
     webhooks: int = 0
     aside: int = 0
     shared: tuple[int, ...] = ()
+    similar: tuple[int, ...] = ()
 
 
 def forget(
-    database: Database, vault: Vault, ticket: str, actor: Actor, reason: str, *, even_open: bool = False
+    database: Database, arrivals: Arrivals, ticket: str, actor: Actor, reason: str, *, even_open: bool = False
 ) -> Forgotten:
     """Remove a report's personal data for good; a second time changes nothing and says so.
 
@@ -55,53 +65,77 @@ def forget(
         stored.drop_sentences(connection, report_id)
         stored.drop_likenesses(connection, report_id)
         attachments.drop(connection, report_id)
-        alone, shared = _aside(connection, vault, report)
-        if alone:
-            stored.empty_aside(connection, alone, actor=actor.name, reason=reason, at=now)
-    log.info("forgotten", ticket=ticket, by=actor.name, webhooks=emptied, aside=len(alone))
-    return Forgotten(True, emptied, len(alone), tuple(shared))
+        aside = _aside(connection, arrivals, report)
+        if erased := aside[Fate.ERASED]:
+            stored.empty_aside(connection, erased, actor=actor.name, reason=reason, at=now)
+    log.info("forgotten", ticket=ticket, by=actor.name, webhooks=emptied, aside=len(erased))
+    return Forgotten(True, emptied, len(erased), tuple(aside[Fate.SHARED]), tuple(aside[Fate.SIMILAR]))
 
 
-def _aside(connection: Connection, vault: Vault, report: Report) -> tuple[list[int], list[int]]:
-    """Return the numbers of what lies aside about this report alone, and about it and others."""
-    alone: list[int] = []
-    shared: list[int] = []
+def _aside(connection: Connection, arrivals: Arrivals, report: Report) -> dict[Fate, list[int]]:
+    """Return the numbers of what lies aside, by what becomes of it."""
+    found: dict[Fate, list[int]] = {one: [] for one in Fate}
     for row in stored.aside_of(connection, report.source):
-        about = [is_about(body, report.external_id) for body in _bodies(vault, row)]
-        if any(about):
-            (shared if row["why"] == Why.DEAD_LETTER and len(about) > 1 else alone).append(row["id"])
-    return alone, shared
+        bodies = [whose(arrivals, source, body, report) for source, body in _bodies(arrivals, row)]
+        found[fate(bodies, whole=row["why"] != Why.DEAD_LETTER)].append(row["id"])
+    return found
 
 
-def _bodies(vault: Vault, row: dict[str, Any]) -> list[bytes]:
-    """Return what a key of ours opens: what came and what was made of it, or each webhook of a dead letter."""
-    sealed = [row["body"], row["mended"] or b""]
-    if row["why"] == Why.DEAD_LETTER:
-        sealed = _SEALED.findall(_opened(vault, row["body"]) or b"")
-    return [body for token in sealed if (body := _opened(vault, token)) is not None]
+def _bodies(arrivals: Arrivals, row: dict[str, Any]) -> Iterator[tuple[str, bytes | None]]:
+    """Yield each webhook with its source: what came and what was made of it; None: no key of ours opens it."""
+    for sealed in filter(None, (row["body"], row["mended"])):
+        opened = _opened(arrivals, sealed)
+        if row["why"] != Why.DEAD_LETTER:
+            yield row["source"], opened
+            continue
+        for source, token in _carried(opened or b""):
+            yield source, _opened(arrivals, token)
 
 
-def _opened(vault: Vault, token: bytes) -> bytes | None:
+def _carried(letter: bytes) -> list[tuple[str, bytes]]:
+    """Return the webhooks in a message of ours, (source, sealed body) each; of a broken one whatever is sealed."""
     try:
-        return vault.open(token)
+        data = loads(letter)["data"]
+        items = data.get("items", [data])
+        return [(item["source"], item["body"].encode()) for item in items]
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return [(_UNKNOWN, token) for token in _SEALED.findall(letter)]
+
+
+def _opened(arrivals: Arrivals, token: bytes) -> bytes | None:
+    try:
+        return arrivals.vault.open(token)
     except Unreadable:
         return None
 
 
-def is_about(body: bytes, external_id: str) -> bool:
-    """Tell whether a body speaks of the city's id: one of its values is the id; where it is no JSON, a word is."""
+def whose(arrivals: Arrivals, source: str, body: bytes | None, report: Report) -> About:
+    """Tell whom a body is about: only its own source and the id where that source has it can make it this report's."""
+    if body is None:
+        return About.NOBODY
+    if source not in (report.source, _UNKNOWN):
+        return About.ANOTHER
+    found = about(
+        _named(arrivals, report.source, body), mentions(body, report.external_id), external_id=report.external_id
+    )
+    return About.PERHAPS if found is About.THIS and source == _UNKNOWN else found
+
+
+def _named(arrivals: Arrivals, source: str, body: bytes) -> object:
+    """Return what a body has where its source puts the id of a report; None if it cannot be read."""
     try:
-        return external_id in map(str, _values(loads(body)))
+        event = arrivals.payload(source, "forgetting", body)
+    except (NotJson, NotAReport):
+        return None
+    data = event.get("data") if isinstance(event, dict) else None
+    return data.get("id") if isinstance(data, dict) else None
+
+
+def mentions(body: bytes, external_id: str) -> bool:
+    """Tell whether an id stands in a body as a word of its own, whatever the body is."""
+    try:
+        text = json.dumps(loads(body), ensure_ascii=False)
     except NotJson:
-        word = re.escape(external_id.encode())
-        return re.search(rb"(?<![\w-])" + word + rb"(?![\w-])", body) is not None
-
-
-def _values(payload: Any) -> Iterator[Any]:
-    if isinstance(payload, dict):
-        payload = payload.values()
-    elif not isinstance(payload, list):
-        yield payload
-        return
-    for one in payload:
-        yield from _values(one)
+        text = body.decode("utf-8", "replace")
+    words = {external_id, json.dumps(external_id)[1:-1], json.dumps(external_id, ensure_ascii=False)[1:-1]}
+    return any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words)

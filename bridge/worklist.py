@@ -10,11 +10,12 @@ from marshmallow import ValidationError
 
 from bridge.arrivals import Arrivals
 from bridge.broker.topology import route_of
-from bridge.reports.setting_aside import DecidedBefore, Did, State, Why, decide
+from bridge.reports.setting_aside import DecidedBefore, Did, State, Why, decide, erase
 from bridge.storage import set_aside as stored
 from bridge.storage import webhooks
 from bridge.storage.changes import enqueue
 from bridge.storage.database import Connection, Database
+from bridge.storage.forget import empty_aside
 from bridge.strict_json import NotJson, loads
 from schemas.city import NotAReport, load_event, problems_of
 from schemas.messages import load_message
@@ -154,6 +155,20 @@ class Worklist:
             now = self._database.now(connection)
             stored.decided(connection, number, Did.DISCARDED, state, actor=actor, reason=reason, at=now)
         log.info("set_aside_discarded", number=number, by=actor)
+
+    def erase(self, number: int, actor: str, reason: str) -> None:
+        """Take the bytes of one away for good; one that waits is discarded, any other stays what it was.
+
+        Raises:
+            NothingAside, ReasonMissing: nothing was changed.
+        """
+        with self._database.write() as connection:
+            row = self._locked(connection, number, None)
+            state = erase(State(row["state"]), reason)
+            now = self._database.now(connection)
+            stored.decided(connection, number, Did.DISCARDED, state, actor=actor, reason=reason, at=now)
+            empty_aside(connection, [number], actor=actor, reason=reason, at=now)
+        log.info("set_aside_erased", number=number, by=actor)
 
     def _locked(self, connection: Connection, number: int, seen: int | None) -> dict[str, Any]:
         row = stored.lock(self._database, connection, number)

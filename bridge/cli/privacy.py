@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import click
 
 from bridge.cli.common import Bar, me, open_service, ticket_argument
+from bridge.forgetting import Forgotten
 from bridge.forgetting import forget as forgotten
 from bridge.resealing import Tally, reseal
 from bridge.vault import new_data_key
@@ -80,16 +82,35 @@ def forget(ticket: str, reason: str, even_open: bool, yes: bool) -> None:
     if not yes:
         click.confirm(f"Remove the personal data of {ticket}? Nobody can bring it back.", abort=True)
     service = open_service(need_rules=True)
-    done = forgotten(service.database, service.arrivals.vault, ticket, me(), reason, even_open=even_open)
+    done = forgotten(service.database, service.arrivals, ticket, me(), reason, even_open=even_open)
     if not done.changed:
         click.echo(f"{ticket} was forgotten before; nothing is left of its personal data.")
         return
     click.echo(f"{ticket} is forgotten: {done.webhooks} webhooks emptied, {done.aside} of what lay aside.")
+    if left := _left(done):
+        raise click.ClickException(left)
+
+
+def _left(done: Forgotten) -> str:
+    """Return in words what only a person can decide about; empty if nothing is left."""
+    said = []
     if done.shared:
-        numbers = ", ".join(map(str, done.shared))
-        raise click.ClickException(
-            f"dead letters hold it together with other reports and were left: {numbers}; see: bridge set-aside list"
+        said.append(f"these hold it together with other reports and were left: {_numbers(done.shared)}")
+    if done.similar:
+        said.append(
+            f"these cannot be read as a report, the city's id stands in them, and they were left, since they may be "
+            f"about somebody else: {_numbers(done.similar)}"
         )
+    if said:
+        said.append(
+            "Look at each: bridge set-aside show NUMBER; what is about this report and nobody else: "
+            "bridge set-aside discard NUMBER --erase --reason …"
+        )
+    return "\n".join(said)
+
+
+def _numbers(of: Sequence[int]) -> str:
+    return ", ".join(map(str, of))
 
 
 COMMANDS = (data_key, forget)

@@ -105,13 +105,18 @@ def release(number: int, reason: str) -> None:
 
 @set_aside.command("discard")
 @click.argument("number", type=click.IntRange(1, 2**63 - 1))
+@click.option("--erase", is_flag=True, help="And its bytes go for good, also of one that was decided about before.")
 @why
-def discard(number: int, reason: str) -> None:
-    """Decide that nothing comes of one; its bytes are kept.
+def discard(number: int, erase: bool, reason: str) -> None:
+    """Decide that nothing comes of one; its bytes are kept, unless they are to be erased.
 
     Example: bridge set-aside discard 3 --reason "kiriman uji dari aplikasi kota"
     """
     service = open_service(need_rules=True)
+    if erase:
+        service.worklist.erase(number, me().name, reason)
+        click.echo(f"The bytes of number {number} are gone for good.")
+        return
     service.worklist.discard(number, me().name, reason)
     click.echo(f"Number {number} is discarded; its bytes stay: bridge set-aside show {number}")
 

@@ -47,9 +47,23 @@ def decide(number: int, state: State, did: Did, reason: str) -> State:
     """
     if state is not State.WAITING:
         raise DecidedBefore(f"number {number} was {state} already; nothing was changed")
+    _check(reason)
+    return _LEADS_TO[did]
+
+
+def erase(state: State, reason: str) -> State:
+    """Return where one stands whose bytes are taken away: what waited is discarded, what was decided stays decided.
+
+    Raises:
+        ReasonMissing: no reason was given.
+    """
+    _check(reason)
+    return State.DISCARDED if state is State.WAITING else state
+
+
+def _check(reason: str) -> None:
     if not reason.strip():
         raise ReasonMissing("a reason is needed; it is kept with the decision")
-    return _LEADS_TO[did]
 
 
 def released_as(number: int) -> str:

@@ -4,8 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from bridge.forgetting import is_about
-from bridge.reports.forgetting import FORGOTTEN_TEXT, forget
+from bridge.arrivals import Arrivals
+from bridge.forgetting import mentions, whose
+from bridge.reports.forgetting import FORGOTTEN_TEXT, About, Fate, fate, forget
 from bridge.reports.intake import Effect, EventType, existing_report
 from bridge.reports.merging import NotPossible
 from bridge.reports.moves import Actor
@@ -14,6 +15,7 @@ from bridge.reports.states import Outcome, Status
 from tests.unit.given import MONDAY, a_report, a_rulebook, an_event
 
 ADI = Actor("person:adi")
+ARRIVALS = Arrivals.under(b"t" * 32)
 GONE = {"title", "description", "reporter", "business", "location", "attachments", "forgotten_at"}
 
 
@@ -68,22 +70,55 @@ def test_what_the_city_sends_later_does_not_bring_it_back(kind: EventType) -> No
     assert (changes.reports, [line.event for line in changes.history]) == ({}, ["late_event"])
 
 
-ABOUT = [
-    (b'{"data": {"id": "QL-1"}}', True),
-    (b'{"data": {"id": "QL-12", "title": "QL-1 again"}}', False),
-    (b'[{"deep": ["QL-1"]}]', True),
-    (b'{"id": "QL-1"', True),
-    (b"service_request=QL-1&x=1", True),
-    (b"QL-12 and xQL-1", False),
-    (b"\xff QL-1", True),
-    (b"", False),
+ABOUT: list[tuple[bytes, About]] = [
+    (b'{"data": {"id": "88121"}}', About.THIS),
+    (b'{"data": {"id": 88121}}', About.THIS),
+    (b'{"data": {"id": 7, "amount_idr": 88121}}', About.ANOTHER),
+    (b'{"data": {"id": "QL-12", "title": "88121"}}', About.ANOTHER),
+    (b'{"data": {"id": "", "title": "88121"}}', About.PERHAPS),
+    (b'{"data": {"id": true, "title": "88121"}}', About.PERHAPS),
+    (b'{"id": 88121}', About.PERHAPS),
+    (b'[{"deep": ["88121"]}]', About.PERHAPS),
+    (b'{"id": "88121"', About.PERHAPS),
+    (b"service_request=88121&x=1", About.PERHAPS),
+    (b"\xff 88121", About.PERHAPS),
+    (b"88121-2 and x88121", About.NOBODY),
+    (b'{"data": {"title": "T"}}', About.NOBODY),
+    (b"", About.NOBODY),
 ]
 
 
-@pytest.mark.parametrize(("body", "about"), ABOUT)
-def test_body_is_about_the_report_whose_id_it_names_and_no_other(body: bytes, about: bool) -> None:
-    assert is_about(body, "QL-1") is about
+@pytest.mark.parametrize(("body", "expected"), ABOUT)
+def test_body_is_the_reports_only_where_the_id_stands_at_its_place(body: bytes, expected: About) -> None:
+    report = a_report(source="qlue", external_id="88121")
+    assert whose(ARRIVALS, "qlue", body, report) is expected
 
 
-def test_number_that_is_the_id_is_one() -> None:
-    assert is_about(b'{"id": 88121}', "88121")
+def test_id_of_another_source_is_another_id() -> None:
+    report = a_report(source="qlue", external_id="88121")
+    assert whose(ARRIVALS, "jaki", b'{"data": {"id": "88121"}}', report) is About.ANOTHER
+    assert whose(ARRIVALS, "qlue", None, report) is About.NOBODY
+
+
+@pytest.mark.parametrize("body", [rb'{"x": "a\/\u00e9"}', '{"x": "a/é"'.encode(), rb'{"x": "a/\u00e9"'])
+def test_id_is_found_however_json_writes_it(body: bytes) -> None:
+    assert mentions(body, "a/é")
+
+
+FATES = [
+    ([About.THIS], Fate.ERASED, Fate.ERASED),
+    ([About.THIS, About.THIS], Fate.ERASED, Fate.ERASED),
+    ([About.NOBODY, About.THIS], Fate.ERASED, Fate.SHARED),
+    ([About.PERHAPS, About.THIS], Fate.ERASED, Fate.SHARED),
+    ([About.ANOTHER, About.THIS], Fate.SHARED, Fate.SHARED),
+    ([About.PERHAPS], Fate.SIMILAR, Fate.SIMILAR),
+    ([About.PERHAPS, About.ANOTHER], Fate.LEFT, Fate.SIMILAR),
+    ([About.ANOTHER], Fate.LEFT, Fate.LEFT),
+    ([About.NOBODY], Fate.LEFT, Fate.LEFT),
+    ([], Fate.LEFT, Fate.LEFT),
+]
+
+
+@pytest.mark.parametrize(("bodies", "as_webhook", "as_letter"), FATES)
+def test_only_what_is_about_nobody_else_is_erased(bodies: list[About], as_webhook: Fate, as_letter: Fate) -> None:
+    assert (fate(bodies, whole=True), fate(bodies, whole=False)) == (as_webhook, as_letter)

@@ -252,7 +252,7 @@ def test_forgetting_a_report_forgets_what_its_attachments_were(office: Office, p
     fetched(office, ticket)
     assert len(kept(office, ticket)) == 1
     service = office.service
-    forget(service.database, service.arrivals.vault, ticket, Actor("cli:uji"), "diminta", even_open=True)
+    forget(service.database, service.arrivals, ticket, Actor("cli:uji"), "diminta", even_open=True)
     assert kept(office, ticket) == []
     assert fetched(office, ticket).status_code == 404
 
@@ -262,7 +262,7 @@ def test_report_forgotten_while_its_attachment_is_fetched_keeps_nothing_of_it(of
 
     def forgets(connection: socket.socket, over: threading.Event) -> None:
         heard(connection)
-        forget(service.database, service.arrivals.vault, tickets[0], Actor("cli:uji"), "diminta", even_open=True)
+        forget(service.database, service.arrivals, tickets[0], Actor("cli:uji"), "diminta", even_open=True)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(JPEG) + JPEG)
 
     with serving(forgets) as server:

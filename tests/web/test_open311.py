@@ -491,7 +491,7 @@ def test_update_of_a_closed_report_is_kept_and_changes_nothing(door: Door) -> No
 def test_update_of_a_forgotten_report_leaves_nothing_but_its_id(door: Door) -> None:
     ticket = door.taken_in()
     service = door.office.service
-    forget(service.database, service.arrivals.vault, ticket, Actor("cli:test"), "atas permintaan", even_open=True)
+    forget(service.database, service.arrivals, ticket, Actor("cli:test"), "atas permintaan", even_open=True)
     assert door.update(ticket, update_id="u-78", status="FIXED", email=CANARIES["email"]).status_code == 200
     report = door.office.report(ticket)
     assert "kwitansi" not in report.description

@@ -297,6 +297,30 @@ def test_discarded_at_the_keyboard_it_is_refused_a_second_time_with_one_message(
     assert (empty.returncode, "Traceback" in empty.stderr) == (1, False)
 
 
+def test_erased_at_the_keyboard_its_bytes_are_gone_though_it_was_discarded_before(
+    at_keyboard: tuple[Desk, Siding],
+) -> None:
+    desk, siding = at_keyboard
+    number = siding.put()
+    siding.office.service.worklist.discard(number, "cli:test", "uji")
+    erased = desk.run("set-aside", "discard", str(number), "--erase", "--reason", "diminta pelapor")
+    assert (erased.exit_code, "gone for good" in erased.output) == (0, True)
+    row = siding.row(number)
+    assert (row["state"], row["body"], [did for did, _, _ in row["did"]]) == ("discarded", b"", ["discarded"] * 2)
+
+
+def test_forgetting_names_what_only_a_person_can_tell_and_says_how_to_erase_it(
+    at_keyboard: tuple[Desk, Siding],
+) -> None:
+    desk, siding = at_keyboard
+    ticket = siding.office.new_report()
+    number = siding.put(f'{{"title": "{siding.office.report(ticket).external_id}",}}'.encode())
+    said = desk.really_run("forget", ticket, "--reason", "diminta", "--even-open", "--yes")
+    assert (said.returncode, f"about somebody else: {number}\n" in said.stderr) == (1, True), said.stderr
+    assert "bridge set-aside discard NUMBER --erase" in said.stderr
+    assert siding.row(number)["body"]
+
+
 def test_doctor_says_how_much_lies_aside_and_since_when(at_keyboard: tuple[Desk, Siding]) -> None:
     desk, siding = at_keyboard
     siding.put()
