@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -24,6 +25,7 @@ import yaml
 from bridge.receiver.webhooks import CONFIRM_S, MAX_BODY_BYTES
 from bridge.signing import sign
 from tests.architecture import test_compose as compose
+from tests.rude import Talk, says_once, serving, silent
 from tests.server import Server
 from tests.servers import Nginx, eventually, free_port
 
@@ -473,20 +475,82 @@ def test_a_killed_receiver_costs_no_report_while_another_runs(mirror: int, tmp_p
         assert set(statuses) == {202}
 
 
-def test_neither_tickets_nor_one_click_links_are_written_down() -> None:
+#: Requests that hold what no log may, and how the access log names each.
+SECRETIVE = {
+    "/track/SECRET-1": "/track/-",
+    "/TRACK/SECRET-1": "/track/-",
+    "/trak/S3CR-ET00-9XWM": "-",
+    "/a/SECRET-2": "/a/-",
+    "/a/off/SECRET-2?x=SECRET-3": "/a/-",
+    "/desk/?q=SECRET-4": "/desk/",
+    "/desk/reports/SECRET-5": "/desk/reports/-",
+    "/desk/reports/SECRET-5/moves/close?x=SECRET": "/desk/reports/-/moves",
+    "/api/v1/reports/SECRET-5/acknowledge": "/api/v1/reports/-/acknowledge",
+    "/webhooks/qlue/receipts/SECRET-6": "/webhooks/qlue/receipts/-",
+    "/open311/v2/requests/SECRET-7.json": "/open311/v2/-",
+    "/open311/v2/tokens/SECRET-7.xml": "/open311/v2/-",
+    "/open311/v2/requests.json?api_key=SECRET-8&phone=0812-SECRET": "/open311/v2/requests.json",
+}
+POSTED = "/open311/v2/requests.json?api_key=SECRET-KEY&phone=0812-SECRET&first_name=SitiSECRET"
+
+
+def impatient(config: str) -> str:
+    """Return a configuration that waits one second for those behind."""
+    config = re.sub(r"proxy_(read|send)_timeout \d+s", r"proxy_\1_timeout 1s", config)
+    return config.replace("proxy_connect_timeout 2s;", "proxy_connect_timeout 2s; proxy_read_timeout 1s;")
+
+
+#: What is behind, and what the access log calls that.
+BEHIND: dict[str, tuple[Talk | None, str]] = {
+    "away": (None, "502"),
+    "hangs up": (says_once(b""), "502"),
+    "silent": (silent, "504"),
+    "babbles": (says_once(b"HTTP/1.1 200 OK\r\n\0: x\r\n\r\n"), "502"),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_neither_tickets_nor_keys_nor_contacts_are_written_down_and_who_was_away_is(behind: str) -> None:
+    answers, status = BEHIND[behind]
     with ExitStack() as stack:
-        server = Nginx(folder("log"), rendered([free_port()], free_port()))
+        port = free_port() if answers is None else stack.enter_context(serving(answers)).port
+        server = Nginx(folder("log"), impatient(rendered([port], port)))
         started(stack, server)
-        for path in ("/track/SECRET-1", "/a/SECRET-2", "/a/SECRET-2?x=SECRET-3", "/desk/?q=SECRET-4"):
-            assert ask(server.port, "GET", path).status == 503
-        log = server.folder / "access.log"
-        eventually(lambda: log.read_text().count("\n") == 4, 5, "nginx writes after it has answered")
-        written = log.read_text()
-        paths = sorted(json.loads(line)["path"] for line in written.splitlines())
-        assert paths == ["/a/-", "/a/-", "/desk/", "/track/-"]
-        assert "SECRET-1" not in written + (server.folder / "error.log").read_text()
-        assert "SECRET-2" not in written + (server.folder / "error.log").read_text()
-        assert "SECRET" not in written
+        with ThreadPoolExecutor(len(SECRETIVE)) as clients:
+            asked = [clients.submit(ask, server.port, "GET", path) for path in SECRETIVE]
+            asked.append(clients.submit(ask, server.port, "POST", POSTED, "Content-Length: 0"))
+            assert {one.result().status for one in asked} == {503}
+        lines = written(server, len(SECRETIVE) + 1)
+        assert sorted(line["path"] for line in lines) == sorted([*SECRETIVE.values(), "/open311/v2/requests.json"])
+        assert {line["upstream_status"].split(", ")[-1] for line in lines} == {status}
+        assert secrets_in(server) == []
+
+
+def test_a_disk_that_is_full_and_a_flood_write_down_no_request_either(mirror: int) -> None:
+    with ExitStack() as stack:
+        tight = rendered([mirror], mirror).replace("rate=500r/s", "rate=1r/m").replace("burst=1000 nodelay", "nodelay")
+        server = Nginx(folder("log"), tight)
+        started(stack, server)
+        (server.folder / "body").rename(server.folder / "no more")  # stands for a disk that takes nothing
+        body = b"a" * 100_000
+        request = head("POST", POSTED, f"Content-Length: {len(body)}") + body
+        assert [send(server.port, request).status for _ in range(2)] == [500, 429]
+        assert [line["status"] for line in written(server, 2)] == ["500", "429"]
+        assert secrets_in(server) == []
+
+
+def written(server: Nginx, lines: int) -> list[dict[str, str]]:
+    """Return the lines of the access log when so many are there."""
+    log = server.folder / "access.log"
+    eventually(lambda: log.read_text().count("\n") == lines, 5, "nginx writes after it has answered")
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def secrets_in(server: Nginx) -> list[str]:
+    """Return the lines of any log that hold what they must not, after nginx has ended and written all."""
+    server.stop()
+    logs = {server.log, *server.folder.glob("*.log")}
+    return [line for log in logs for line in log.read_text().splitlines() if "SECRET" in line or "S3CR" in line]
 
 
 # --- all of docker-compose.yml, without containers ------------------------------------------------------------------
