@@ -72,10 +72,20 @@ def load_message(payload: object) -> dict[str, Any]:
     """Check a queue message and return it, `data` loaded by its type's schema.
 
     Raises:
-        ValidationError: not a message of ours; it belongs on the set-aside list.
+        ValidationError: not a message of ours; it belongs on the set-aside list. Its words quote nothing of it.
     """
     if not isinstance(payload, dict):
         raise ValidationError("a queue message is a JSON object")
-    message: dict[str, Any] = _ENVELOPE.load(payload)
-    message["data"] = SCHEMAS[message["type"]].load(message["data"])
+    try:
+        message: dict[str, Any] = _ENVELOPE.load(payload)
+        message["data"] = SCHEMAS[message["type"]].load(message["data"])
+    except ValidationError as error:
+        raise ValidationError(_nameless(error.messages)) from None
     return message
+
+
+def _nameless(messages: Any) -> Any:
+    """Return marshmallow's messages without the names of fields we don't know: they may be anything, and are logged."""
+    if not isinstance(messages, dict):
+        return messages
+    return {"?" if said == ["Unknown field."] else name: _nameless(said) for name, said in messages.items()}

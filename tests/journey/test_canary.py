@@ -4,6 +4,7 @@ The words are new in every run: other tests fill the same servers with theirs.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ _CRASH = {
     "CREATE TRIGGER crash BEFORE INSERT ON reports FOR EACH ROW WHEN (NEW.external_id = 'C-crash') EXECUTE FUNCTION crash()",
 }
 
+OPEN311_KEY = f"an-api-key-{secrets.token_hex(12)}"
+
 
 @dataclass
 class Canary:
@@ -39,6 +42,11 @@ class Canary:
     #: What the citizen wrote: in the database and before those who work with it, nowhere else.
     words: dict[str, str]
     seen: list[str] = field(default_factory=list)
+
+    @property
+    def digits(self) -> str:
+        """Return the telephone number as JSON could hold it: a number."""
+        return re.sub(r"\D", "", self.contact["phone"])
 
     def see(self, text: str) -> str:
         """Keep what somebody outside, or an operator, got to see."""
@@ -70,6 +78,7 @@ def canary(request: pytest.FixtureRequest) -> Iterator[Canary]:
     mail.start()
     city.start()
     running = Running(folder, request.param, database, broker, mail, city)
+    running.env["OPEN311_API_KEY"] = OPEN311_KEY
     running.env["BRIDGE_LOG"] = "json" if servers else "text"
     running.start()
     bird = secrets.token_hex(6)
@@ -89,9 +98,10 @@ def test_no_log_metric_error_queue_or_file_holds_what_it_must_not(canary: Canary
     running = canary.running
     ticket = _through_everything(canary)
     _everything_that_can_go_wrong(canary)
+    _through_open311(canary)
     _what_operators_and_citizens_see(canary, ticket)
     running.stop()
-    everything = [*canary.contact.values(), *canary.words.values()]
+    everything = [*canary.contact.values(), *canary.words.values(), canary.digits, OPEN311_KEY]
     assert "message_failed" in canary.logs()
     assert "Traceback" in canary.logs() or "Error" in canary.logs()
     assert _found(everything, {"logs": canary.logs().encode()}) == []
@@ -99,7 +109,7 @@ def test_no_log_metric_error_queue_or_file_holds_what_it_must_not(canary: Canary
     assert _found(everything, {f"callback {n}": posted.body for n, posted in enumerate(running.city.requests)}) == []
     secret = [*canary.contact.values(), canary.words["description"], canary.words["business"]]
     assert _found(secret, {f"mail {n}": bytes(m.message) for n, m in enumerate(running.mail.messages)}) == []
-    assert _found(list(canary.contact.values()), _files(canary)) == []
+    assert _found([*canary.contact.values(), canary.digits, OPEN311_KEY], _files(canary)) == []
 
 
 def _through_everything(canary: Canary) -> str:
@@ -136,7 +146,10 @@ def _everything_that_can_go_wrong(canary: Canary) -> None:
     for number, changed in enumerate(wrong):
         canary.see(running.send(f"C-bad-{number}", data=canary.report(**changed)).text)
     for number, body in enumerate(
-        (f'{{"name": "{name}"', f'["{name}"]', f'"{name}\\ud800"', name, f'{{"type": "{name}"}}')
+        (
+            *(f'{{"name": "{name}"', f'["{name}"]', f'"{name}\\ud800"', name, f'{{"type": "{name}"}}'),
+            *(f'{{"{name}": 1, "{name}": 2}}', f'{{"type": {canary.digits}e999}}', f'{{"a": {{"{name}": NaN}}}}'),
+        )
     ):
         canary.see(running.post(body.encode(), f"msg-broken-{number}").text)
     running.post(json.dumps({"other": name}).encode(), "msg-C-1-report-submitted")  # an id used twice
@@ -146,6 +159,34 @@ def _everything_that_can_go_wrong(canary: Canary) -> None:
     canary.see(requests.get(f"{running.desk}/api/v1/reports", headers={"Authorization": "Bearer x"}, timeout=10).text)
     eventually(lambda: "message_failed" in canary.logs(), 60)
     eventually(lambda: any(row["why"] == "dead_letter" for row in _aside(running)), 60)
+
+
+def _through_open311(canary: Canary) -> None:
+    """Send it the other way in, in the body and in the address, whole and wrong in every place."""
+    contact, words = canary.contact, canary.words
+    first, _, last = contact["name"].partition(" ")
+    form = {"api_key": OPEN311_KEY, "service_code": "ASURANSI", "address_string": "Jl. Contoh 1", "first_name": first}
+    form |= {"last_name": last, "phone": contact["phone"], "email": contact["email"]}
+    form |= {"attribute[title]": words["title"], "description": words["description"]}
+    address = f"{canary.running.way_in.rpartition('/webhooks/')[0]}/open311/v2/requests.json"
+    taken = [requests.post(address, data=form, timeout=10), requests.post(address, params=form, timeout=10)]
+    assert [answer.status_code for answer in taken] == [200, 200], [answer.text for answer in taken]
+    name = contact["name"]
+    wrong = [
+        {"lat": name, "long": name},
+        {"media_url": name},
+        {"attribute[consumer_domicile]": name},
+        {"email": name * 20},
+    ]
+    wrong += [{"api_key": name}, {"attribute[amount_idr]": name, "address_string": ""}]
+    refused = [requests.post(address, data=form | changed, timeout=10) for changed in wrong]
+    assert {answer.status_code for answer in refused} <= {400, 403}
+    for answer in (*taken, *refused):
+        canary.see(answer.text)
+    ticket = str(taken[0].json()[0]["service_request_id"])
+    read = f"{canary.running.desk}/open311/v2/requests/{ticket}.json"
+    eventually(lambda: requests.get(read, timeout=10).status_code == 200, 30)
+    canary.see(requests.get(read, timeout=10).text)
 
 
 def _aside(running: Running) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ WRONG = {
     "reporter": {"anonymous": "mungkin", "domicile": "3174", "name": "\x00"}, "business": [],
     "location": {"lat": "utara", "lon": 200}, "attachments": [{"url": "ftp://x"}, {}],
 }  # fmt: skip
-NOT_JSON = [b"\xff", b'{"id": ', b"[" * (MOST_LEVELS + 1) + b"]" * (MOST_LEVELS + 1), b'{"a": 1, "a": 2}', b""]
+NOT_JSON = [b"\xff", b'{"id": ', b"[" * (MOST_LEVELS + 1) + b"]" * (MOST_LEVELS + 1), b'{"a": 1, "a": 2}', b"", b"[1e999]", b"[NaN]",
+            b"\xef\xbb\xbf{}"]  # fmt: skip
 SIDING = (
     "this webhook-id came before with another body",
     "it was released, and failed again",

@@ -1,5 +1,6 @@
 """Our own queue messages: one schema per type, and a surprise is refused."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from bridge.arrivals import Arrivals
+from bridge.worklist import letter_problems
 from schemas.messages import SCHEMAS, load_message
 
 ARRIVALS = Arrivals.under(b"t" * 32)
@@ -56,6 +58,16 @@ def test_field_nobody_knows_is_refused_wherever_it_stands(kind: str) -> None:
         load_message(a_message(kind, new=1))
     with pytest.raises(ValidationError, match="Unknown field"):
         load_message({**a_message(kind), "new": 1})
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_name_of_such_a_field_is_not_repeated_since_it_may_be_anybodys(kind: str) -> None:
+    secret = "Budi Santoso 0812-3456"
+    for message in (a_message(kind, **{secret: {secret: 1}}), {**a_message(kind), secret: secret}):
+        with pytest.raises(ValidationError) as refused:
+            load_message(message)
+        assert "Budi" not in str(refused.value.messages)
+        assert "Budi" not in "".join(letter_problems("bridge.intake.dead", json.dumps(message).encode()))
 
 
 @pytest.mark.parametrize(

@@ -31,13 +31,14 @@ def test_any_bytes_are_a_value_or_not_json_nothing_else(body: bytes) -> None:
 
 
 TWO_WAYS = [
-    (b'{"id": 1, "id": 2}', "'id' appears twice"),
-    (b'{"a": {"b": [{"c": 1, "c": 1}]}}', "'c' appears twice"),
-    (b'{"id": 1, "\\u0069d": 2}', "'id' appears twice"),
+    (b'{"id": 1, "id": 2}', "a key appears twice in one object: line 1 column 11 (char 10)"),
+    (b'{"a": {"b":\n[{"c": 1, "c": 1}]}}', "a key appears twice in one object: line 2 column 11 (char 22)"),
+    (b'{"id": 1, "\\u0069d": 2}', "a key appears twice in one object: line 1 column 11"),
+    (b'{"a": "a", "b": ["a", "a", {"a": 1}], "c": "\\":", "c": 1} and more', "twice in one object: line 1 column 51"),
     (b'{"x": NaN}', "NaN is not JSON"),
     (b'{"x": Infinity}', "Infinity is not JSON"),
     (b'{"x": -Infinity}', "-Infinity is not JSON"),
-    (b'{"x": 1e999}', "1e999 is too large"),
+    (b'{"1e999": "1e999", "x": 1e999}', "a number is too large: line 1 column 25"),
     (b'{"x": -1E+400}', "too large"),
     (b"[" + b"9" * 5000 + b"]", "not JSON"),
     (b"\xff\xfe{\x00}\x00", "not UTF-8: byte 0"),
@@ -92,8 +93,38 @@ def test_brackets_within_text_are_no_nesting() -> None:
     assert loads(json.dumps([[], {}] * 100).encode()) == [[], {}] * 100
 
 
-def test_key_that_appears_twice_is_quoted_in_one_line() -> None:
-    key = "k" * 10_000
+SECRET = "Budi 0812-3456"
+QUOTED = [
+    f'{{"type": 1, "{SECRET}": 1, "{SECRET}": 2}}',
+    f'{{"{SECRET}": {{"{SECRET}": 1}}, "{SECRET}": 2',
+    f'{{"{SECRET}": 1 2}}',
+    f'{{"{SECRET}"}}',
+    f'["{SECRET}\\x"]',
+    f'["{SECRET}\n"]',
+    f'["{SECRET}',
+    SECRET,
+    '{"x": 08123456}',
+    '{"x": 8123456e999}',
+    '{"x": 8123456e999-3}',
+    '{"y": -7, "x": -8123456e+999.1}',
+    '{"x": 8123456' + "0" * 5000 + "}",
+    '{"x": -8123456' + "0" * 5000 + ".1}",
+]
+
+
+@pytest.mark.parametrize("body", QUOTED)
+def test_what_is_wrong_is_said_without_a_word_of_what_was_sent(body: str) -> None:
     with pytest.raises(NotJson) as refused:
-        loads(f'{{"{key}": 1, "{key}": 2}}'.encode())
-    assert len(str(refused.value)) < 200
+        loads(body.encode())
+    said = str(refused.value)
+    assert [word for word in (*SECRET.split(), "8123") if word in said] == []
+    assert len(said) < 200
+
+
+@given(documents, st.data())
+def test_key_again_is_found_wherever_it_is(document: Any, data: st.DataObject) -> None:
+    twice = '{"k": 1, "k": 2}'
+    text = json.dumps({"before": document, "here": "@here@", "after": document}, ensure_ascii=data.draw(st.booleans()))
+    place = text.index('"@here@"') + twice.rindex('"k"')
+    with pytest.raises(NotJson, match=rf"twice in one object: line 1 column {place + 1} \(char {place}\)"):
+        loads(text.replace('"@here@"', twice, 1).encode())

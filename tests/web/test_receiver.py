@@ -125,7 +125,7 @@ DEEP = b'{"data":' + b"[" * 40 + b"]" * 40 + b"}"
         (b"not json", "not JSON"),
         (b'{"data": NaN}', "NaN is not JSON"),
         (b'{"data": -Infinity}', "-Infinity is not JSON"),
-        (b'{"type": "a", "type": "b"}', "'type' appears twice"),
+        (b'{"type": "a", "type": "b"}', "a key appears twice in one object: line 1 column 15"),
         (b'{"type": "\xff"}', "not UTF-8"),
         (DEEP, "nested more than 32 levels"),
         (b"[" * 100_000, "nested more than 32 levels"),
