@@ -48,6 +48,14 @@ class BrokenKeyFile(Exception):
     """A file of made keys cannot be read; it says which and why."""
 
 
+class EndedBefore(ValueError):
+    """A key that has ended would count again; nothing was changed. `at` is when it ended."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        super().__init__(f"it ended at {at.isoformat()}")
+
+
 class KeyFile:
     """The keys made for one source, and the ends set for others: a file in the data folder, readable by us alone."""
 
@@ -141,31 +149,30 @@ class Keyring:
         self._read_key(text)
         name = self._id_of(text)
         own = any(key.id == name for key in self._own)
-        self._say(name, text=None if own else text, not_before=not_before, not_after=not_after)
+        with self.file.alone():
+            self._write(_line(name, None if own else text, not_before, not_after))
         return name
 
-    def retire(self, key_id: str, at: datetime) -> None:
-        """Let a key end then.
+    def retire(self, key_id: str, at: datetime, *, now: datetime) -> None:
+        """Let a key end then; whoever else ends one meanwhile waits.
 
         Raises:
             KeyError: no key has this id.
+            EndedBefore: it has ended by now, and would end later.
             BrokenKeyFile: the file is damaged.
         """
-        found = next((key for key in self.known() if key.id == key_id), None)
-        if found is None:
-            raise KeyError(key_id)
-        text = found.text if found.made else None
-        self._say(key_id, text=text, not_before=found.not_before, not_after=at)
-
-    def _say(self, name: str, *, text: str | None, not_before: datetime | None, not_after: datetime | None) -> None:
-        said = {
-            "id": name,
-            "text": text,
-            "not_before": not_before.isoformat() if not_before else None,
-            "not_after": not_after.isoformat() if not_after else None,
-        }
         with self.file.alone():
-            self.file.write([line for line in self.file.lines() if line["id"] != name] + [said])
+            found = next((key for key in self.known() if key.id == key_id), None)
+            if found is None:
+                raise KeyError(key_id)
+            if found.not_after is not None and found.not_after <= now and at > found.not_after:
+                raise EndedBefore(found.not_after)
+            text = found.text if found.made else None
+            self._write(_line(key_id, text, found.not_before, at))
+
+    def _write(self, line: dict[str, Any]) -> None:
+        """Replace the line of a key; the caller keeps others away."""
+        self.file.write([other for other in self.file.lines() if other["id"] != line["id"]] + [line])
 
     def live(self, now_s: float) -> list[tuple[Key, Any]]:
         """Return the keys that count now, each with what it is compared by."""
@@ -192,6 +199,11 @@ class Keyring:
                 yield key, self._read_key(key.text)
             except BadKey as error:
                 log.error("key_not_used", key=key.id, error=str(error))
+
+
+def _line(name: str, text: str | None, not_before: datetime | None, not_after: datetime | None) -> dict[str, Any]:
+    times = {"not_before": not_before, "not_after": not_after}
+    return {"id": name, "text": text, **{part: at.isoformat() if at else None for part, at in times.items()}}
 
 
 def _said(key: Key, line: dict[str, Any]) -> Key:

@@ -182,10 +182,12 @@ def new_key(source: str, since: str, until: str, text: str) -> None:
 @click.option("--at", default="", help="Date or time, Jakarta; default in 24 hours.")
 @click.option("--now", "at_once", is_flag=True, help="At once: the key is in wrong hands.")
 def retire_key(source: str, key_id: str, at: str, at_once: bool) -> None:
-    """End a key; until then the old and the new one both count.
+    """End a key; until then the old and the new one both count. What has ended stays ended.
 
     Example: bridge sources key retire qlue 3fk2m7qa
     """
+    from bridge.keyring import EndedBefore
+
     service = open_service()
     ring = service.keyring(_source(service, source))
     found = next((one for one in ring.known() if one.id == key_id), None)
@@ -193,7 +195,13 @@ def retire_key(source: str, key_id: str, at: str, at_once: bool) -> None:
         raise click.ClickException(f"{source} has no key {key_id!r}; see: bridge sources key list {source}")
     now = datetime.now(UTC)
     end = now if at_once else moment(at) if at else now + OVERLAP
-    ring.retire(key_id, end)
+    try:
+        ring.retire(key_id, end, now=now)
+    except EndedBefore as error:
+        raise click.ClickException(
+            f"key {key_id} of {source} has not counted since {when(error.at, 'en')}, and an end never brings it back. "
+            f"A new one: bridge sources key new {source}"
+        ) from error
     click.echo(f"Key {key_id} of {source} counts until {when(end, 'en')}.")
     left = [one for one in ring.known() if one.id != key_id and (one.not_after is None or one.not_after > end)]
     if not left:

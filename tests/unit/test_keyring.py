@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge import keyring
-from bridge.keyring import BrokenKeyFile, Keyring
+from bridge.keyring import BrokenKeyFile, EndedBefore, Keyring
 from bridge.signing import BadKey
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -65,22 +65,62 @@ def test_keys_of_the_variable_come_first_then_the_made_ones_oldest_first(path: P
 
 def test_key_of_the_variable_is_ended_by_the_file_which_never_holds_its_text(path: Path) -> None:
     keys = ring(path, "own-1 key text")
-    keys.retire("own-1", NOW + HOUR)
+    keys.retire("own-1", NOW + HOUR, now=NOW)
     assert (live(keys, NOW), live(keys, NOW + HOUR)) == (["own-1"], [])
     assert "key text" not in path.read_text()
     assert live(ring(path), NOW) == [], "without its variable there is nothing to compare with"
 
 
 def test_ended_key_stays_ended_for_whoever_reads_the_file_next(path: Path) -> None:
-    ring(path, "own-1 key text").retire("own-1", NOW)
+    ring(path, "own-1 key text").retire("own-1", NOW, now=NOW)
     assert live(ring(path, "own-1 key text"), NOW) == []
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of the variable", "made"])
+@pytest.mark.parametrize("later", [timedelta(microseconds=1), HOUR, 400 * 24 * HOUR])
+def test_end_that_has_passed_is_never_put_off(path: Path, own: bool, later: timedelta) -> None:
+    keys = ring(path, *(["alpha key text"] if own else []))
+    if not own:
+        keys.add("alpha key text", not_before=None, not_after=None)
+    keys.retire("alpha", NOW - HOUR, now=NOW)
+    before = path.read_bytes()
+    with pytest.raises(EndedBefore) as refused:
+        keys.retire("alpha", NOW - HOUR + later, now=NOW)
+    assert (refused.value.at, path.read_bytes()) == (NOW - HOUR, before)
+    assert live(keys, NOW + HOUR) == []
+    keys.retire("alpha", NOW - 2 * HOUR, now=NOW)
+
+
+def test_end_that_is_still_to_come_may_be_put_off_until_it_has_come(path: Path) -> None:
+    keys = ring(path, "own-1 key text")
+    keys.retire("own-1", NOW + HOUR, now=NOW)
+    keys.retire("own-1", NOW + 2 * HOUR, now=NOW + HOUR - timedelta(microseconds=1))
+    with pytest.raises(EndedBefore):
+        keys.retire("own-1", NOW + 3 * HOUR, now=NOW + 2 * HOUR)
+    assert (live(keys, NOW + HOUR), live(keys, NOW + 2 * HOUR)) == (["own-1"], [])
+
+
+def test_who_retires_at_once_is_not_overruled_by_who_retires_later_at_the_same_time(path: Path) -> None:
+    keys = ring(path, "own-1 key text")
+
+    def ends(at: datetime) -> bool:
+        try:
+            ring(path, "own-1 key text").retire("own-1", at, now=NOW)
+        except EndedBefore:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        done = list(threads.map(ends, [NOW + HOUR, NOW] * 20))
+    assert all(done[1::2])
+    assert live(keys, NOW) == []
 
 
 def test_key_added_again_gets_its_new_times(path: Path) -> None:
     keys = ring(path, "own-1 key text")
     keys.add("alpha key text", not_before=None, not_after=None)
     for name in ("alpha", "own-1"):
-        keys.retire(name, NOW)
+        keys.retire(name, NOW, now=NOW)
         keys.add(f"{name} key text", not_before=None, not_after=None)
     assert sorted(live(keys)) == ["alpha", "own-1"]
     assert "own-1 key text" not in path.read_text()
@@ -91,7 +131,7 @@ def test_running_keyring_sees_what_another_process_wrote(path: Path) -> None:
     assert live(running) == []
     other.add("alpha key text", not_before=None, not_after=None)
     assert live(running) == ["alpha"]
-    other.retire("alpha", NOW)
+    other.retire("alpha", NOW, now=NOW)
     assert live(running) == []
 
 
@@ -123,7 +163,7 @@ def test_broken_file_ends_no_key_and_says_so_at_the_keyboard(path: Path, content
     with pytest.raises(BrokenKeyFile, match=path.name):
         keys.known()
     with pytest.raises(BrokenKeyFile):
-        keys.retire("own-1", NOW)
+        keys.retire("own-1", NOW, now=NOW)
     assert path.read_bytes() == content, "nothing is written over what a person may still mend"
 
 
@@ -146,14 +186,14 @@ def test_key_the_scheme_cannot_use_is_not_kept_and_not_counted(path: Path) -> No
 
 def test_unknown_key_cannot_be_ended(path: Path) -> None:
     with pytest.raises(KeyError):
-        ring(path, "own-1 key text").retire("other", NOW)
+        ring(path, "own-1 key text").retire("other", NOW, now=NOW)
 
 
 def test_file_is_readable_by_its_owner_alone_and_nothing_is_left_beside_it(path: Path) -> None:
     before = os.umask(0)
     try:
         ring(path).add("alpha key text", not_before=None, not_after=None)
-        ring(path).retire("alpha", NOW)
+        ring(path).retire("alpha", NOW, now=NOW)
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

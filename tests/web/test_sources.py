@@ -108,6 +108,17 @@ def test_new_key_counts_and_a_retired_one_ends_without_a_restart(door: Door) -> 
     assert post(door.port, body).status == 202, "the others go on"
 
 
+def test_ended_key_is_not_brought_back_by_a_later_end(door: Door) -> None:
+    new_key(door.bridge, "slow")
+    name = list(keys(door.bridge, "slow"))[-1]
+    done(door.bridge, "sources", "key", "retire", "slow", name, "--at", "2020-01-01")
+    for later in (("--at", "2037-01-01"), ()):
+        again = typed(door.bridge, "sources", "key", "retire", "slow", name, *later)
+        assert (again.exit_code, "has not counted since" in again.stderr) == (1, True), again.output
+        assert "an end never brings it back" in again.stderr
+    assert not keys(door.bridge, "slow")[name]["counts_now"]
+
+
 def test_key_of_the_environment_is_ended_too(door: Door) -> None:
     (name,) = keys(door.bridge, "jaki")
     body = report()
