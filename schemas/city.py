@@ -163,15 +163,24 @@ def load_event(payload: object) -> dict[str, Any]:
     """
     if not isinstance(payload, dict):
         raise NotAReport(["the body must be a JSON object with type, timestamp and data"])
-    try:
-        event: dict[str, Any] = _ENVELOPE.load(payload)
-    except ValidationError as error:
-        raise NotAReport(problems_of(error.messages)) from error
-    try:
-        event["data"] = _DATA[event["type"]].load(event["data"])
-    except ValidationError as error:
-        raise NotAReport(problems_of(error.messages, "data")) from error
+    event, problems = _loaded(_ENVELOPE, payload)
+    # What is wrong around the data must not hide what is wrong in it.
+    schema, data = _DATA.get(event.get("type", "")), event.get("data")
+    if schema and isinstance(data, dict):
+        event["data"], more = _loaded(schema, data, "data")
+        problems += more
+    if problems:
+        raise NotAReport(problems)
     return event
+
+
+def _loaded(schema: Schema, values: Mapping[str, Any], place: str = "") -> tuple[dict[str, Any], list[str]]:
+    """Return what was right, loaded, and a line for whatever was not."""
+    try:
+        loaded, problems = schema.load(values), []
+    except ValidationError as error:
+        loaded, problems = error.valid_data, problems_of(error.messages, place)
+    return (loaded if isinstance(loaded, dict) else {}), problems
 
 
 def problems_of(messages: Any, place: str = "") -> list[str]:

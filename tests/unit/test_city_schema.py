@@ -167,6 +167,25 @@ def test_every_fault_is_told_at_once_not_only_the_first() -> None:
     assert {line.split(":")[0] for line in problems({})} == {"type", "timestamp", "data"}
 
 
+AROUND = [
+    ("report.submitted", {"data.id", "data.title", "data.description", "data.amount_idr"}),
+    ("report.amended", {"data.id", "data.amount_idr"}),
+    ("report.withdrawn", {"data.id"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "within"), AROUND)
+@pytest.mark.parametrize("timestamp", ["bad", None, 7])
+def test_fault_around_the_data_hides_none_within(kind: str, within: set[str], timestamp: object) -> None:
+    told = problems({"type": kind, "timestamp": timestamp, "data": {"id": "", "title": "", "amount_idr": "x"}})
+    assert {line.split(":")[0] for line in told} == {"timestamp", *within}
+
+
+def test_data_of_a_type_nobody_knows_is_not_judged() -> None:
+    told = problems({"type": "report.deleted", "timestamp": "bad", "data": {"id": ""}})
+    assert {line.split(":")[0] for line in told} == {"type", "timestamp"}
+
+
 @pytest.mark.parametrize("payload", [None, [], "text", 7, [WHOLE]])
 def test_body_that_is_no_object_is_told_what_is_expected(payload: object) -> None:
     assert problems(payload) == ["the body must be a JSON object with type, timestamp and data"]
