@@ -14,6 +14,14 @@ from bridge.vault import Vault
 #: NotAReport when there is none in them.
 Payload = Callable[[bytes, str], object]
 
+#: What the way in takes of one report.
+MAX_BODY_BYTES = 256 * 1024
+
+
+def size_problems(body: bytes, most_bytes: int = MAX_BODY_BYTES) -> list[str]:
+    """Return in words that a body is larger than the way in would take, or nothing."""
+    return [f"the body has {len(body)} bytes; the way in takes {most_bytes}"] if len(body) > most_bytes else []
+
 
 def as_sent(body: bytes, webhook_id: str) -> object:  # noqa: ARG001 - one shape for all sources
     """Read a body that is in our words already.

@@ -31,6 +31,7 @@ _SAID = tuple(
         (r"the body must be a JSON object with (.+) and data", r"isinya harus objek JSON dengan \1, dan data"),
         (r"the body is not UTF-8: byte (\d+) cannot be read", r"isinya bukan UTF-8: byte ke-\1 tidak terbaca"),
         (r"the body is not JSON: .* line (\d+) column (\d+).*", r"isinya bukan JSON: periksa baris \1, huruf ke-\2"),
+        (r"the body has (\d+) bytes; the way in takes (\d+)", r"isinya \1 byte; paling banyak \2"),
         (r"nested more than (\d+) levels deep", r"bertingkat lebih dari \1 lapis"),
         (
             r"a key appears twice in one object: line (\d+) column (\d+).*",

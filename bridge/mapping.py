@@ -27,6 +27,8 @@ PLACES = (
     *(f"data.business.{name}" for name in ("name", "address")),
     *(f"data.location.{name}" for name in ("lat", "lon", "area")),
 )
+#: A place is a few words deep; far deeper ones would exhaust the stack at one report or another.
+MOST_LEVELS = 64
 
 
 class BadMapping(ValueError):
@@ -69,12 +71,11 @@ class PayloadMapping:
         self._found: list[tuple[str, Any]] = []
         for place, expression in expressions.items():
             try:
-                compiled = jmespath.compile(expression)
-            except JMESPathError as error:
-                faults.append(f"{place}: {expression!r} cannot be read: {' '.join(str(error).split())}")
-                continue
-            faults += [f"{place}: {expression!r} cannot be read: {fault}" for fault in _wrong_calls(compiled.parsed)]
-            self._found.append((place, compiled))
+                self._found.append((place, _compiled(expression)))
+            except BadMapping as error:
+                faults += [
+                    f"{place}: {_short(expression)} cannot be read: {fault}" for fault in str(error).splitlines()
+                ]
         if faults:
             raise BadMapping("\n".join(sorted(faults)))
 
@@ -97,6 +98,39 @@ class PayloadMapping:
         if problems:
             raise NotAReport(problems)
         return event
+
+
+def _compiled(expression: str) -> Any:
+    """Return an expression ready to search with.
+
+    Raises:
+        BadMapping: with every fault, a line each.
+    """
+    too_deep = f"nested more than {MOST_LEVELS} levels deep"
+    try:
+        compiled = jmespath.compile(expression)
+    except RecursionError as error:
+        raise BadMapping(too_deep) from error
+    except ValueError as error:  # JMESPath's own errors, and what it does not expect, as an index of 5,000 digits
+        raise BadMapping(" ".join(str(error).split())) from error
+    if _levels(compiled.parsed) > MOST_LEVELS:
+        raise BadMapping(too_deep)
+    if faults := list(_wrong_calls(compiled.parsed)):
+        raise BadMapping("\n".join(faults))
+    return compiled
+
+
+def _levels(node: Mapping[str, Any]) -> int:
+    """Return how deep an expression is nested, without being nested oneself."""
+    level, nodes = 0, [node]
+    while nodes:
+        level += 1
+        nodes = [child for parent in nodes for child in parent["children"] if isinstance(child, Mapping)]
+    return level
+
+
+def _short(expression: str) -> str:
+    return repr(expression if len(expression) <= 200 else f"{expression[:200]}…")
 
 
 def _wrong_calls(node: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from marshmallow import ValidationError
 
-from bridge.arrivals import Arrivals
+from bridge.arrivals import MAX_BODY_BYTES, Arrivals, size_problems
 from bridge.broker.topology import route_of
 from bridge.reports.setting_aside import DecidedBefore, Did, State, Why, decide, erase
 from bridge.storage import set_aside as stored
@@ -89,6 +89,8 @@ class Worklist:
         """Return what the way in would find wrong with a body in this one's place, a line each."""
         if row["why"] == Why.DEAD_LETTER:
             return letter_problems(row["source"], body)
+        if problems := self._size_problems(row, body):
+            return problems
         try:
             load_event(self._arrivals.payload(row["source"], row["webhook_id"], body))
         except NotJson as fault:
@@ -184,6 +186,12 @@ class Worklist:
         now = self._database.now(connection)
         stored.keep_mended(connection, number, self._arrivals.vault.seal(body))
         stored.decided(connection, number, Did.MENDED, state, actor=actor, reason=reason, at=now)
+
+    def _size_problems(self, row: dict[str, Any], body: bytes) -> list[str]:
+        if not size_problems(body):
+            return []
+        # Forms are kept longer than they were sent: what came may go on.
+        return size_problems(body, max(MAX_BODY_BYTES, len(self._arrivals.vault.open(bytes(row["body"])))))
 
     def _body(self, row: dict[str, Any]) -> bytes:
         return self._arrivals.vault.open(bytes(row["mended"] or row["body"]))

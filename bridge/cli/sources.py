@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.arrivals import as_sent
+from bridge.arrivals import as_sent, size_problems
 from bridge.cli.common import as_json, moment, open_service, show_json, show_table
 from bridge.words import when
 
@@ -102,8 +102,11 @@ def test_source(source: str, file: Path) -> None:
     name = _source(service, source).name
     if _source(service, source).scheme == "open311":
         raise click.ClickException("Open311 clients post forms; docs/open311.md shows how to try one")
+    body = file.read_bytes()
+    if too_large := size_problems(body):
+        raise click.ClickException(f"{file} is not a report of {name}: {too_large[0]} and answers 413 to this one")
     try:
-        event = service.arrivals.payload(name, "test", file.read_bytes())
+        event = service.arrivals.payload(name, "test", body)
         click.echo(json.dumps(event, indent=2, ensure_ascii=False))
         load_event(event)
     except (NotJson, NotAReport) as error:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 import structlog
 from prometheus_client import Counter
 
+from bridge.arrivals import MAX_BODY_BYTES as MAX_BODY_BYTES
 from bridge.arrivals import Arrivals
 from bridge.broker.messages import Message
 from bridge.broker.publisher import NotDurable, Publisher
@@ -33,7 +34,6 @@ Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 PREFIX = "/webhooks/"
-MAX_BODY_BYTES = 256 * 1024
 #: What a sender is told to wait when nothing can be made durable, in seconds.
 RETRY_AFTER_S = 30
 #: The longest a request waits for the queue's confirm, in seconds; senders give up after 15 to 30.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.arrivals import Arrivals
+from bridge.arrivals import MAX_BODY_BYTES, Arrivals
 from bridge.broker.messages import Message, grouped
 from bridge.reports.setting_aside import DecidedBefore, ReasonMissing
 from bridge.storage.set_aside import NothingAside
@@ -109,7 +109,7 @@ def _letter(message: Message, queue: str = DEAD, died: str = "") -> DeadLetter:
     [
         (DeadLetter(DEAD, "m1", b'{"id": '), ["notify_office could not read", "the body is not JSON"]),
         (DeadLetter(DEAD, "m1", b"[]"), ["notify_office could not read", "a queue message is a JSON object"]),
-        (_letter(_notice(new=1)), ["notify_office could not read", "new: Unknown field."]),
+        (_letter(_notice(new=1)), ["notify_office could not read", "?: Unknown field."]),
         (_letter(_notice(), "bridge.intake.dead"), ["take_in could not read", "do not lie in bridge.intake.dead"]),
         (_letter(_notice(), died="delivery_limit"), ["could not handle this message of bridge.notices.dead: it failed, or", "message_id"]),
         (_letter(_notice(), died="rejected"), ["taken by others again and again", "message_failed and message_id"]),
@@ -280,6 +280,26 @@ def test_body_is_checked_as_its_source_writes_it(office: Office) -> None:
     assert worklist.ticket(worklist.look(number, ADI)) is not None
     office.handle(_sent(office))
     assert [report["external_id"] for report in office.rows("reports")] == ["Q-77"], "not the id of the release"
+
+
+@pytest.mark.parametrize("deed", ["fix", "release"])
+def test_what_the_way_in_would_not_take_for_its_size_is_not_mended_into_it(office: Office, deed: str) -> None:
+    number, worklist = _invalid(office), _worklist(office)
+    report = body("Q-1", title="Klaim")
+    fits, larger = report.ljust(MAX_BODY_BYTES), report.ljust(MAX_BODY_BYTES + 1)
+    before = office.snapshot()
+    with pytest.raises(StillWrong, match="the body has 262145 bytes; the way in takes 262144"):
+        getattr(worklist, deed)(number, actor=ADI, reason="uji", body=larger)
+    assert office.snapshot() == before
+    getattr(worklist, deed)(number, actor=ADI, reason="uji", body=fits)
+
+
+def test_what_was_taken_and_is_kept_in_a_longer_form_may_go_on(office: Office) -> None:
+    larger = body("Q-1", title="Klaim").ljust(MAX_BODY_BYTES + 1)
+    number = _invalid(office)
+    office.set("set_aside", {"body": ARRIVALS.vault.seal(larger)})
+    _worklist(office).release(number, ADI, "uji")
+    assert len(_sent(office)) == 1
 
 
 # --- deciding -------------------------------------------------------------------------------------------------------

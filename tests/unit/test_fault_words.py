@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
+from bridge.arrivals import MAX_BODY_BYTES, size_problems
 from bridge.fault_words import fault_in_words
 from bridge.strict_json import MOST_LEVELS, NotJson, loads
 from schemas.city import NotAReport, load_event, problems_of
@@ -68,6 +69,7 @@ LINES = [
     *letter_problems(timestamp="2026-11-23T10:00:00"),
     *letter_problems(data={"items": []}, type="webhook.batch"),
     *map(not_json, NOT_JSON),
+    *size_problems(b"x" * (MAX_BODY_BYTES + 1)),
     *SIDING,
 ]
 

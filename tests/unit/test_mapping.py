@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.mapping import NEEDED, PLACES, BadMapping, PayloadMapping
+from bridge.mapping import MOST_LEVELS, NEEDED, PLACES, BadMapping, PayloadMapping
 from bridge.strict_json import NotJson
 from schemas.city import NotAReport, load_event
 
@@ -138,10 +138,43 @@ def test_every_fault_of_a_mapping_is_said_at_once() -> None:
         ("epoch()", "epoch() takes 1 arguments, not 0"),
         ("local_time(a)", "local_time() takes 2 arguments, not 1"),
         ("not_null()", "not_null() takes 1 or more arguments, not 0"),
+        (f"a[{'9' * 5000}]", "cannot be read"),
     ],
 )
 def test_expression_that_can_never_work_is_a_fault_of_the_file(expression: str, said: str) -> None:
     assert said in faults(LEAST | {"data.category": expression})
+
+
+DEEP = {
+    "brackets": ("[", "a", "]"),
+    "not": ("!", "a", ""),
+    "functions": ("not_null(", "a", ")"),
+    "filters": ("a[?", "a", "]"),
+    "or": ("", "a", " || a"),
+    "projections": ("", "a", "[*].a"),
+}
+
+
+@pytest.mark.parametrize("deep", [MOST_LEVELS + 1, 300, 3000, 100_000])
+@pytest.mark.parametrize("shape", DEEP)
+def test_expression_nested_too_deeply_is_a_fault_in_one_line_and_never_the_end_of_a_process(
+    shape: str, deep: int
+) -> None:
+    before, middle, after = DEEP[shape]
+    said = faults(LEAST | {"data.category": before * deep + middle + after * deep})
+    assert said.startswith("data.category: ")
+    assert said.endswith(f"cannot be read: nested more than {MOST_LEVELS} levels deep")
+    assert len(said) < 400
+
+
+def test_expression_as_deep_as_any_may_be_is_applied() -> None:
+    found = event(LEAST | {"data.category": "!" * (MOST_LEVELS - 1) + "nomor"})
+    assert found["data"]["category"] is False
+
+
+@pytest.mark.parametrize("deep", [3000, 100_000])
+def test_parentheses_nobody_can_read_are_a_fault_though_they_mean_nothing(deep: int) -> None:
+    assert "nested more than" in faults(LEAST | {"data.category": "(" * deep + "a" + ")" * deep})
 
 
 # --- misfits --------------------------------------------------------------------------------------------------------

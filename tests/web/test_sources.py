@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from bridge.arrivals import MAX_BODY_BYTES
 from bridge.cli import cli
 from bridge.signing import signing_key
 from config.settings import BadSettings
@@ -341,3 +342,15 @@ def test_fault_of_a_mapping_stops_the_start_and_says_where(
     assert isinstance(result.exception, BadSettings)
     assert "sources.toml: odd.mapping: " in str(result.exception)
     assert said in str(result.exception)
+
+
+def test_payload_too_large_for_the_way_in_is_told_before_it_is_sent(small: SmallDoor, tmp_path: Path) -> None:
+    file = tmp_path / "payload.json"
+    file.write_bytes(report().ljust(MAX_BODY_BYTES))
+    assert typed(small.bridge, "sources", "test", "qlue", str(file)).exit_code == 0
+    file.write_bytes(report().ljust(MAX_BODY_BYTES + 1))
+    refused = typed(small.bridge, "sources", "test", "qlue", str(file))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "the way in takes 262144 and answers 413" in refused.stderr
+    body = file.read_bytes()
+    assert post(small.port, body, signed(body)).status == 413
