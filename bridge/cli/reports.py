@@ -1,4 +1,4 @@
-"""`bridge reports list|show|looks|like|ack|move|meet|assign|escalate|merge|transfer`."""
+"""`bridge reports list|show|updates|looks|like|ack|move|meet|assign|escalate|merge|transfer`."""
 
 from __future__ import annotations
 
@@ -91,6 +91,30 @@ def show_report(ticket: str, reveal: bool, as_json: bool) -> None:
         )
     for line in row["history"]:
         click.echo(f"  {line['at']:%Y-%m-%d %H:%M:%S}  {line['event']:14} {line['actor']}  {line['data'] or ''}")
+
+
+@reports.command("updates")
+@ticket_argument
+@as_json
+def list_updates(ticket: str, as_json: bool) -> None:
+    """Show whole what citizens added to a report by Open311, also what its description has no room for.
+
+    Example: bridge reports updates K7Q2-9XWM-4T8R
+    """
+    from bridge.open311.whole import updates_of
+    from bridge.storage import reports as stored
+
+    service = open_service(need_rules=True)
+    with service.database.read() as connection:
+        rows = list(updates_of(connection, service.arrivals.vault, stored.by_ticket(connection, ticket)))
+    if as_json:
+        show_json(rows)
+        return
+    for row in rows:
+        click.secho(f"{row['received_at']:%Y-%m-%d %H:%M:%S}  {row.get('status') or row['why_not']}", bold=True)
+        for text in (row.get("description"), *row.get("media_url", ())):
+            if text:
+                click.echo(text)
 
 
 @reports.command("looks")

@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 
 from bridge.contacts import opened
-from bridge.open311.form import Form
+from bridge.open311.appending import with_pictures, with_update
+from bridge.open311.form import Form, in_their_words
 from bridge.open311.rendering import Refused
 from bridge.reports.clocks import Obligation
 from bridge.reports.intake import CityEvent, Effect, EventType, existing_report
@@ -28,6 +29,8 @@ from schemas.city import NotAReport, load_event
 
 log = structlog.get_logger()
 
+#: What the webhook-id of an update begins with.
+UPDATES = "open311-update-"
 #: What says, from the citizen's side, that nothing more is wanted of the office.
 _ENDINGS = frozenset({"closed", "fixed", "cancelled"})
 
@@ -47,7 +50,7 @@ class Update:
     @property
     def webhook_id(self) -> str:
         """Return what the update is remembered by for good."""
-        return f"open311-update-{sha256(f'{self.ticket} {self.update_id}'.encode()).hexdigest()[:40]}"
+        return f"{UPDATES}{sha256(f'{self.ticket} {self.update_id}'.encode()).hexdigest()[:40]}"
 
 
 def take(service: Service, update: Update) -> None:
@@ -85,16 +88,13 @@ def _take(service: Service, update: Update) -> Effect:
 
 def _event(update: Update, report: Report, now: datetime) -> CityEvent:
     """Return the amendment: the citizen's words behind what the report says already, pictures behind its pictures."""
-    said = f"[{when(update.at)} · {update.status.upper()}] {update.form.one('description')}"
     pictures = [{"url": url} for url in update.form.all("media_url")]
-    data: dict[str, Any] = {"id": report.external_id, "description": f"{report.description}\n\n{said}"}
-    if pictures:
-        data["attachments"] = [*report.attachments, *pictures]
+    own = {"id": report.external_id, "description": update.form.one("description"), "attachments": pictures}
     try:
         # Ours and not the client's time: what was written while the request was on its way is no older than it.
-        checked = load_event({"type": EventType.AMENDED, "timestamp": now.isoformat(), "data": data})
+        load_event({"type": EventType.AMENDED, "timestamp": now.isoformat(), "data": own})
     except NotAReport as fault:
-        raise Refused(400, *fault.problems) from fault
+        raise Refused(400, *map(in_their_words, fault.problems)) from fault
     return CityEvent(
         source=report.source,
         type=EventType.AMENDED,
@@ -104,8 +104,16 @@ def _event(update: Update, report: Report, now: datetime) -> CityEvent:
         webhook_id=update.webhook_id,
         happened_at=now,
         received_at=now,
-        data=checked["data"],
+        data=_behind(update, report, pictures),
     )
+
+
+def _behind(update: Update, report: Report, pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    attachments, others = with_pictures(report.attachments, pictures)
+    said = f"[{when(update.at)} · {update.status.upper()}] {update.form.one('description')}"
+    said += "".join(f"\nLampiran lain: {url}" for url in others)
+    data: dict[str, Any] = {"description": with_update(report.description, said, report.ticket)}
+    return data | ({"attachments": attachments} if pictures else {})
 
 
 def _decided(

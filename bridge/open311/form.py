@@ -31,6 +31,22 @@ _OWN_ID = "fixmystreet_id"
 _ATTRIBUTE = re.compile(r"attribute\[([^\[\]]+)\](?:\[\])?")
 _AMOUNT = re.compile(r"(\d{1,15})(?:[.,]\d{1,2})?", re.ASCII)
 
+#: What our schema calls the fields, and what the client called them.
+_CALLED = {
+    "data.id": "attribute[fixmystreet_id]",
+    "data.title": "attribute[title]",
+    "data.description": "description",
+    "data.reporter.name": "first_name, last_name",
+    "data.reporter.phone": "phone",
+    "data.reporter.email": "email",
+    "data.reporter.domicile": "attribute[consumer_domicile]",
+    "data.business.name": "attribute[business_name]",
+    "data.business.address": "attribute[business_address]",
+    "data.location.lat": "lat",
+    "data.location.lon": "long",
+    "data.attachments": "media_url",
+}
+
 Pairs = Iterable[tuple[str, str]]
 
 
@@ -113,6 +129,13 @@ def as_event(body: bytes, webhook_id: str) -> object:
         "attachments": [{"url": url} for url in form.all("media_url")],
     }
     return {"type": "report.submitted", "timestamp": form.one(RECEIVED), "data": data}
+
+
+def in_their_words(problem: str) -> str:
+    """Return a fault our schema found, with the client's own name of the field."""
+    place, colon, rest = problem.partition(":")
+    ours = next((name for name in _CALLED if place == name or place.startswith(f"{name}.")), place)
+    return f"{_CALLED.get(ours, place)}{colon}{rest}"
 
 
 def _faults(form: Form) -> Iterator[str]:

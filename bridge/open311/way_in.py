@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from bridge.broker.messages import Message
 from bridge.broker.publisher import NotDurable, Publisher
-from bridge.open311.form import Form, as_event
+from bridge.open311.form import Form, as_event, in_their_words
 from bridge.open311.keys import owner_of
 from bridge.open311.rendering import Refused, answer, refusal
 from bridge.open311.services import SERVICES
@@ -41,21 +41,6 @@ _NOTICE = (
     "Laporan Anda diterima dengan nomor {ticket} dan diteruskan ke BPSK. Perkembangannya: {url}. "
     "Laporan ini belum merupakan permohonan penyelesaian sengketa."
 )
-#: What our schema calls the fields, and what the client called them.
-_CALLED = {
-    "data.id": "attribute[fixmystreet_id]",
-    "data.title": "attribute[title]",
-    "data.description": "description",
-    "data.reporter.name": "first_name, last_name",
-    "data.reporter.phone": "phone",
-    "data.reporter.email": "email",
-    "data.reporter.domicile": "attribute[consumer_domicile]",
-    "data.business.name": "attribute[business_name]",
-    "data.business.address": "attribute[business_address]",
-    "data.location.lat": "lat",
-    "data.location.lon": "long",
-    "data.attachments": "media_url",
-}
 
 
 class PostedForm(Request):
@@ -166,10 +151,4 @@ def _checked_id(form: Form, body: bytes, webhook_id: str) -> str:
     try:
         return checked_id(as_event(body, webhook_id))
     except NotAReport as fault:
-        raise Refused(400, *map(_in_their_words, fault.problems)) from fault
-
-
-def _in_their_words(problem: str) -> str:
-    place, colon, rest = problem.partition(":")
-    ours = next((name for name in _CALLED if place == name or place.startswith(f"{name}.")), place)
-    return f"{_CALLED.get(ours, place)}{colon}{rest}"
+        raise Refused(400, *map(in_their_words, fault.problems)) from fault

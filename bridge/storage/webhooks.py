@@ -65,6 +65,13 @@ def settle_waiting(connection: Connection, report_ids: Collection[str], effect: 
         connection.execute(_SETTLE, {"ids": report_ids, "became": effect})
 
 
+def named_alike(connection: Connection, report_id: str, begins: str) -> list[dict[str, Any]]:
+    """Return a report's webhooks whose ids begin so, oldest first."""
+    mine = (webhooks.c.report_id == report_id) & webhooks.c.webhook_id.startswith(begins, autoescape=True)
+    statement = sa.select(webhooks).where(mine).order_by(webhooks.c.received_at, webhooks.c.webhook_id)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
 def key_of(connection: Connection, source: str, webhook_id: str, sha256: str) -> str:
     """Return which of the source's keys matched a webhook with this very body; empty if that was not kept."""
     mine = (webhooks.c.source == source) & (webhooks.c.webhook_id == webhook_id) & (webhooks.c.sha256 == sha256)

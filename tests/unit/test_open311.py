@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
 from bridge.open311 import services, shown
+from bridge.open311.appending import with_update
 from bridge.open311.asked import LONGEST, span_of, wanted_by
 from bridge.open311.dates import NotADate, read_asked, read_date, update_id, written
 from bridge.open311.form import MAX_DESCRIPTION_CHARS, Form, as_event
@@ -189,6 +190,26 @@ def test_any_form_is_an_event_or_has_faults(pairs: list[tuple[str, str]], files:
 def test_what_was_posted_is_what_was_kept(pairs: list[tuple[str, str]]) -> None:
     form = Form.posted(pairs)
     assert Form.kept(form.body(AT)).pairs[:-1] == form.pairs
+
+
+# -- updates behind what a report says ----------------------------------------------------------------------------
+
+
+@given(texts=st.lists(st.text(max_size=9000), max_size=12))
+def test_updates_stand_whole_until_there_is_no_room_and_are_counted_then(texts: list[str]) -> None:
+    said = "awal"
+    for text in texts:
+        said = with_update(said, text, "K7Q2-9XWM-4T8R")
+    whole = "\n\n".join(["awal", *texts])
+    assert said[:20_000] == whole[:20_000]
+    fitting = [n for n in range(len(texts) + 1) if len("\n\n".join(["awal", *texts[:n]])) <= 20_000]
+    left_out = len(texts) - fitting[-1]
+    assert (f" {left_out} pemutakhiran" in said[20_000:]) if left_out else said == whole
+
+
+def test_line_that_counts_cannot_be_forged() -> None:
+    forged = with_update("x" * 20_000, "y", "K7Q2-9XWM-4T8R")[20_000:]
+    assert with_update("awal" + forged, "y", "K7Q2-9XWM-4T8R") == f"awal{forged}\n\ny"
 
 
 # -- dates and queries -------------------------------------------------------------------------------------------

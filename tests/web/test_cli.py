@@ -7,6 +7,9 @@ from pathlib import Path
 
 from bridge.broker.embedded import QueueStore, payload_of
 from bridge.broker.messages import Message
+from bridge.open311.amending import UPDATES
+from bridge.open311.form import Form
+from bridge.storage import webhooks
 from bridge.vault import data_key, new_data_key
 from config.settings import SETTINGS
 from tests.servers import free_port
@@ -36,6 +39,25 @@ def test_contact_is_masked_unless_revealed_and_each_look_is_kept(desk: Desk) -> 
     looks = desk.rows("reports", "looks", desk.ticket)
     assert [(look["actor"].partition(":")[0], look["what"]) for look in looks] == [("cli", "contact")] * 2
     assert "cli:" in desk.run("reports", "looks", desk.ticket).output
+
+
+def test_what_citizens_added_by_open311_is_shown_whole_and_without_who_sent_it(desk: Desk) -> None:
+    service, report = desk.office.service, desk.office.report(desk.ticket)
+    posted = [("status", "OPEN"), ("description", "y" * 25_000), ("media_url", "https://foto.example/1.jpg")]
+    bodies = [Form.posted([*posted, ("email", CANARIES["email"])]).body(report.received_at), b"sealed elsewhere"]
+    rows = [
+        {"source": "qlue", "webhook_id": f"{UPDATES}{n}", "report_id": report.report_id, "effect": "amended", "sha256": "0" * 64}
+        | {"received_at": report.received_at, "body": body if n else service.arrivals.vault.seal(body)}
+        for n, body in enumerate(bodies)
+    ]  # fmt: skip
+    with service.database.write() as connection:
+        webhooks.remember(connection, rows)
+    shown = desk.run("reports", "updates", desk.ticket).output
+    assert "y" * 25_000 in shown
+    assert "https://foto.example/1.jpg" in shown
+    assert "sealed with a key that is not here" in shown
+    assert CANARIES["email"] not in shown
+    assert [row.get("status") for row in desk.rows("reports", "updates", desk.ticket)] == ["OPEN", None]
 
 
 def test_escalations_have_the_promised_keys_newest_first(desk: Desk) -> None:

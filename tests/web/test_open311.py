@@ -21,6 +21,7 @@ from bridge.contacts import opened
 from bridge.forgetting import forget
 from bridge.open311.dates import written
 from bridge.open311.services import SERVICES
+from bridge.open311.whole import updates_of
 from bridge.reports.moves import Actor, Details
 from bridge.reports.states import Move, Outcome
 from bridge.service import Service
@@ -500,6 +501,9 @@ def test_update_of_a_forgotten_report_leaves_nothing_but_its_id(door: Door) -> N
     with service.database.read() as connection:
         rows = connection.execute(webhooks.select().where(webhooks.c.report_id == report.report_id)).mappings().all()
     assert {row["body"] for row in rows} == {b""}
+    with service.database.read() as connection:
+        kept = list(updates_of(connection, service.arrivals.vault, report))
+    assert [update["why_not"] for update in kept] == ["removed"]
 
 
 @pytest.mark.parametrize(
@@ -522,6 +526,46 @@ def test_update_that_is_none_is_refused(door: Door, fields: dict[str, str], stat
     assert answer.status_code == status
     assert answer.json[0]["code"] == status
     assert door.office.report(ticket) == before
+
+
+def test_full_description_refuses_no_update_and_no_withdrawal(door: Door) -> None:
+    ticket = door.taken_in(description="a" * 3900)
+    words = [f"{number}." + "x" * 3948 for number in range(8)]
+    assert {door.update(ticket, description=text).status_code for text in words} == {200}
+    full = door.office.report(ticket)
+    assert len(full.description) < 20_200
+    assert full.description.endswith(f": 4 pemutakhiran. Utuhnya: bridge reports updates {ticket}]")
+
+    door.update(ticket, status="CANCELLED", description="Sudah selesai.", email=CANARIES["email"])
+    report = door.office.report(ticket)
+    assert (report.status, report.outcome) == ("closed", "withdrawn")
+    assert report.description[:20_000] == full.description[:20_000]
+    assert [line["event"] for line in _history(door, ticket)].count("amended") == 9
+    with door.office.service.database.read() as connection:
+        whole = list(updates_of(connection, door.office.service.arrivals.vault, report))
+    assert [update["description"] for update in whole] == [*words, "Sudah selesai."]
+
+
+def test_pictures_are_never_too_many_together_and_the_rest_stand_in_the_text(door: Door) -> None:
+    ticket = door.taken_in()
+    urls = [f"https://foto.example/{number}.jpg" for number in range(24)]
+    for some in (urls[:12], urls[12:]):
+        answer = door.update(ticket, description="Foto.", media_url=some)  # type: ignore[arg-type]
+        assert answer.status_code == 200
+    report = door.office.report(ticket)
+    assert len(report.attachments) == 20
+    assert all(url in f"{report.description} {report.attachments}" for url in urls)
+
+
+def test_limits_of_one_update_are_told_in_the_clients_words(door: Door) -> None:
+    ticket = door.taken_in()
+    for fields, said in (
+        ({"description": "x" * 20_001}, "description: must have 0 to 20000 characters"),
+        ({"media_url": ["https://foto.example/1.jpg"] * 21}, "media_url: Longer than maximum length 20."),
+        ({"media_url": "foto.jpg"}, "media_url: Not a valid URL."),
+    ):
+        answer = door.update(ticket, **fields)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json[0]["description"]) == (400, said)
 
 
 def test_report_of_another_source_takes_no_update(door: Door) -> None:
