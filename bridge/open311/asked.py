@@ -8,6 +8,7 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from bridge.open311.dates import NotADate, read_asked
+from bridge.open311.form import first_of
 from bridge.open311.rendering import Refused
 from bridge.open311.services import SERVICES
 from bridge.reports.intake import UNSORTED
@@ -74,8 +75,7 @@ def span_of(arguments: Arguments, now: datetime) -> tuple[datetime, datetime]:
 
 
 def _date(arguments: Arguments, name: str) -> datetime | _Fault | None:
-    text = str(arguments.get(name, "")).strip()
-    if not text:
+    if not (text := first_of(arguments.getlist(name))):
         return None
     try:
         return read_asked(text, last=name == "end_date")

@@ -7,7 +7,6 @@ since GeoReport has no field for when a request was made.
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -29,6 +28,7 @@ _NEVER_KEPT = frozenset({"api_key", RECEIVED, FILE})
 #: The attribute that holds the sender's own number of the report: the same one again is the same report.
 _OWN_ID = "fixmystreet_id"
 _ATTRIBUTE = re.compile(r"attribute\[([^\[\]]+)\](?:\[\])?")
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _AMOUNT = re.compile(r"(\d{1,15})(?:[.,]\d{1,2})?", re.ASCII)
 
 #: What our schema calls the fields, and what the client called them.
@@ -131,6 +131,11 @@ def as_event(body: bytes, webhook_id: str) -> object:
     return {"type": "report.submitted", "timestamp": form.one(RECEIVED), "data": data}
 
 
+def first_of(values: Iterable[str]) -> str:
+    """Return the first value that is not empty, or an empty text: an empty argument is the same as none."""
+    return next((value.strip() for value in values if value.strip()), "")
+
+
 def in_their_words(problem: str) -> str:
     """Return a fault our schema found, with the client's own name of the field."""
     place, colon, rest = problem.partition(":")
@@ -144,14 +149,19 @@ def _faults(form: Form) -> Iterator[str]:
         yield "service_code: unknown" if form.one("service_code") else "service_code: missing"
     if len(form.one("description")) > MAX_DESCRIPTION_CHARS:
         yield f"description: longer than {MAX_DESCRIPTION_CHARS} characters"
-    coordinates = [form.one("lat"), form.one("long")]
-    if any(coordinates) and not all(coordinates):
+    address = form.one("address_string") or form.one("address_id")
+    if _half_a_place(form) and not address:
         yield "lat, long: send both"
-    if not any((*coordinates, form.one("address_string"), form.one("address_id"))):
+    if not any((form.one("lat"), form.one("long"), address)):
         yield "lat and long, address_string or address_id: one of them is required"
     for name in ("lat", "long"):
-        if form.one(name) and _number(form.one(name)) is None:
+        if form.one(name) and not (_half_a_place(form) and address) and _number(form.one(name)) is None:
             yield f"{name}: not a number"
+
+
+def _half_a_place(form: Form) -> bool:
+    """Tell whether one coordinate came without the other: beside an address it is only something said."""
+    return bool(form.one("lat")) != bool(form.one("long"))
 
 
 def _reporter(form: Form, given: dict[str, list[str]]) -> dict[str, Any]:
@@ -167,9 +177,10 @@ def _reporter(form: Form, given: dict[str, list[str]]) -> dict[str, Any]:
 
 def _location(form: Form) -> dict[str, Any]:
     area = form.one("address_id")
+    half = _half_a_place(form)
     return {
-        "lat": _number(form.one("lat")),
-        "lon": _number(form.one("long")),
+        "lat": None if half else _number(form.one("lat")),
+        "lon": None if half else _number(form.one("long")),
         "area": area if re.fullmatch(AREA_CODE, area) else None,
     }
 
@@ -195,6 +206,8 @@ def _elsewhere(form: Form) -> Iterator[str]:
     for name, label in (("address_string", "Alamat"), ("address_id", "Kode alamat"), (FILE, "Berkas tidak disimpan")):
         if values := form.all(name):
             yield f"{label}: {', '.join(values)}"
+    if _half_a_place(form):
+        yield f"Lintang: {form.one('lat')}" if form.one("lat") else f"Bujur: {form.one('long')}"
 
 
 def _named(attribute: Attribute | None, value: str) -> str:
@@ -213,9 +226,8 @@ def _headline(description: str) -> str:
 
 
 def _number(text: str) -> float | None:
-    with suppress(ValueError):
-        return float(text)
-    return None
+    # float() takes more than people mean: inf, nan, 1_0, digits of other scripts.
+    return float(text) if _DECIMAL.fullmatch(text) else None
 
 
 def _amount(given: dict[str, list[str]]) -> int | None:

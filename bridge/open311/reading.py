@@ -104,11 +104,12 @@ def _several(connection: Connection, ids: Collection[str]) -> list[Report]:
     who = request.remote_addr or ""
     if wait_s := _MISSES.wait_s(who, take=False):
         raise Refused(429, "Too many unknown ids.", **{"Retry-After": str(math.ceil(wait_s))})
-    tickets = list(dict.fromkeys(filter(None, map(read_ticket, ids))))
-    found = stored.by_tickets(connection, tickets)
-    for _ in range(len(ids) - len(found)):
+    # An id named twice, however it is written, is one; and no more are looked up than may be answered.
+    asked = list(dict.fromkeys(read_ticket(text) or text for text in ids))[: stored.MOST]
+    found = stored.by_tickets(connection, [ticket for ticket in asked if read_ticket(ticket)])
+    for _ in range(len(asked) - len(found)):
         _MISSES.wait_s(who)
-    return [found[ticket] for ticket in tickets if ticket in found]
+    return [found[ticket] for ticket in asked if ticket in found]
 
 
 def _shown(service: Service, connection: Connection, reports: Iterable[Report]) -> list[dict[str, Any]]:

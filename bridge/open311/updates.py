@@ -13,7 +13,7 @@ from bridge.open311 import shown
 from bridge.open311.amending import Update, take
 from bridge.open311.asked import span_of
 from bridge.open311.dates import NotADate, read_date
-from bridge.open311.form import Form
+from bridge.open311.form import Form, first_of
 from bridge.open311.keys import open311_sources, owner_of
 from bridge.open311.rendering import FORMATS, Refused, answer
 from bridge.open311.way_in import PostedForm, let_in, posted
@@ -47,7 +47,7 @@ def add_to(routes: Blueprint, service: Service) -> None:
 
 def _sources(service: Service) -> list[str]:
     """Return whose reports are asked for: all of Open311's, or those of the one whose key was given."""
-    if not (api_key := request.args.get("api_key", "")):
+    if not (api_key := first_of(request.args.getlist("api_key"))):
         return open311_sources(service.doors)
     try:
         return [owner_of(service.doors, api_key)[0]]

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from bridge.broker.messages import Message
 from bridge.broker.publisher import NotDurable, Publisher
-from bridge.open311.form import Form, as_event, in_their_words
+from bridge.open311.form import Form, as_event, first_of, in_their_words
 from bridge.open311.keys import owner_of
 from bridge.open311.rendering import Refused, answer, refusal
 from bridge.open311.services import SERVICES
@@ -92,7 +92,6 @@ def posted(request: Request) -> tuple[Form, str]:
         raise Refused(411, "Send a Content-Length.", outcome="no_length")
     try:
         body, files = request.form, request.files
-        fields = [*body.items(multi=True), *(pair for pair in request.args.items(multi=True) if pair[0] not in body)]
     except HTTPException as error:
         detail = f"The form could not be read, or is larger than {MAX_BODY_BYTES} bytes."
         raise Refused(error.code or 400, detail, outcome="too_large" if error.code == 413 else "short_body") from error
@@ -100,7 +99,12 @@ def posted(request: Request) -> tuple[Form, str]:
         detail = "Send a form in UTF-8: application/x-www-form-urlencoded or multipart/form-data."
         raise Refused(400, detail, outcome="not_a_form")
     names = [file.filename or name for name, file in files.items(multi=True)]
-    return Form.posted(fields, names), body.get("api_key") or request.args.get("api_key", "")
+    # An empty field of the body is none, so it does not hide the one in the address.
+    said = [pair for pair in body.items(multi=True) if pair[1].strip()]
+    taken = {name for name, _ in said}
+    elsewhere = [pair for pair in request.args.items(multi=True) if pair[0] not in taken]
+    api_key = first_of(value for name, value in (*said, *elsewhere) if name == "api_key")
+    return Form.posted((*said, *elsewhere), names), api_key
 
 
 def let_in(doors: Doors, api_key: str) -> tuple[str, str]:

@@ -148,7 +148,7 @@ def test_title_is_the_attribute_or_what_fixmystreet_writes_first() -> None:
         ({"lat": "", "long": ""}, "lat and long, address_string or address_id: one of them is required"),
         ({"long": ""}, "lat, long: send both"),
         ({"lat": "selatan"}, "lat: not a number"),
-        ({"lat": "nan"}, "data.location.lat"),
+        *(({"lat": text}, "lat: not a number") for text in ("nan", "-inf", "1_0", "１０", "1e1", "-6,2", ".", "0x1")),
         ({"lat": "91"}, "data.location.lat"),
         ({"description": "x" * (MAX_DESCRIPTION_CHARS + 1)}, "description: longer than 4000 characters"),
         ({"description": "a\x00b"}, "data.title"),
@@ -158,6 +158,21 @@ def test_title_is_the_attribute_or_what_fixmystreet_writes_first() -> None:
 )
 def test_fault_is_named(fields: dict[str, str], said: str) -> None:
     assert any(problem.startswith(said) for problem in problems(**fields))
+
+
+@pytest.mark.parametrize("text", ["-6.2", "+6", "6.", ".5", " -6.25 ", "0006"])
+def test_plain_decimal_number_is_a_coordinate(text: str) -> None:
+    assert event(lat=text)["data"]["location"]["lat"] == float(text)
+
+
+@pytest.mark.parametrize("address", ["address_string", "address_id"])
+@pytest.mark.parametrize(
+    ("half", "said"), [({"lat": "-6.2", "long": ""}, "Lintang: -6.2"), ({"lat": "", "long": "x"}, "Bujur: x")]
+)
+def test_half_a_place_beside_an_address_is_only_written_down(half: dict[str, str], said: str, address: str) -> None:
+    data = event(**half, **{address: "31.74"})["data"]
+    assert (data["location"]["lat"], data["location"]["lon"]) == (None, None)
+    assert said in data["description"].splitlines()
 
 
 def test_all_faults_are_named_at_once() -> None:
@@ -268,6 +283,11 @@ def test_date_is_written_to_the_second_with_its_zone() -> None:
 
 def test_query_without_dates_spans_the_last_90_days() -> None:
     assert span_of(MultiDict(), NOW) == (NOW - LONGEST, NOW)
+
+
+def test_empty_date_does_not_hide_the_one_behind_it() -> None:
+    twice = MultiDict([("start_date", ""), ("start_date", " "), ("start_date", "2024-01-01T00:00:00Z")])
+    assert span_of(twice, NOW)[0] == datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def test_query_with_one_date_spans_90_days_from_or_to_it() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from defusedxml import ElementTree
@@ -26,7 +27,7 @@ from bridge.reports.moves import Actor, Details
 from bridge.reports.states import Move, Outcome
 from bridge.service import Service
 from bridge.storage import reports as stored
-from bridge.storage.tables import webhooks
+from bridge.storage.tables import reports, webhooks
 from consumers.take_in import TakeIn
 from schemas.messages import load_message
 from tests.web.office import CANARIES, Office
@@ -268,6 +269,19 @@ def test_fields_may_come_in_the_address_and_forms_in_parts(door: Door) -> None:
     assert "Berkas tidak disimpan: kwitansi.jpg" in door.office.report(ticket).description
 
 
+def test_empty_field_hides_none_that_is_given_elsewhere(door: Door) -> None:
+    hidden = LEAST | {"service_code": "", "api_key": ""}
+    rest = {"service_code": "AIR", "api_key": KEY}
+    twice = LEAST | {"api_key": ["", KEY], "service_code": [" ", "AIR"]}
+    for answer in (door.post(data=hidden, query_string=rest), door.post(data=twice)):
+        assert answer.status_code == 200, answer.text
+        door.work()
+        assert door.one(answer.json[0]["service_request_id"])["service_code"] == "AIR"
+    both = door.visitor.get(f"/open311/v2/servicerequestupdates.json?api_key=&api_key={KEY}")
+    wrong = door.visitor.get("/open311/v2/servicerequestupdates.json?api_key=&api_key=wrong")
+    assert (both.status_code, wrong.status_code) == (200, 403)
+
+
 def test_too_large_a_body_and_one_in_chunks_are_refused(door: Door) -> None:
     assert door.post(data=LEAST | {"x": "y" * 300_000}).status_code == 413
     environ = create_environ("/open311/v2/requests.json", method="POST", data=LEAST)
@@ -398,6 +412,26 @@ def test_query_outside_the_limits_is_400(door: Door, query: dict[str, str], form
     assert answer.status_code == 400
 
 
+def test_list_has_the_newest_thousand_and_no_more(tmp_path: Path) -> None:
+    crowded = Door(tmp_path)
+    first = crowded.taken_in()
+    database = crowded.office.service.database
+    with database.write() as connection:
+        row = dict(connection.execute(reports.select().where(reports.c.ticket == first)).mappings().one())
+        later = [
+            row | {"report_id": str(uuid4()), "ticket": f"T{n:013}", "external_id": f"x-{n}"}
+            | {"received_at": row["received_at"] + timedelta(milliseconds=n)}
+            for n in range(1, 1001)
+        ]  # fmt: skip
+        connection.execute(reports.insert(), later)
+    until = {"end_date": written(datetime.now(UTC) + timedelta(minutes=5))}
+    listed = [told["service_request_id"] for told in crowded.get("requests.json", **until).json]
+    assert listed == [row["ticket"] for row in reversed(later)]
+    assert texts(crowded.get("requests.xml", **until), "request/service_request_id") == listed
+    assert crowded.one(first)["service_request_id"] == first
+    crowded.office.close()
+
+
 def test_jurisdiction_is_taken_and_changes_nothing(door: Door) -> None:
     assert door.get("services.xml", jurisdiction_id="jakarta.go.id").data == door.get("services.xml").data
 
@@ -413,6 +447,21 @@ def test_who_guesses_ids_must_wait(door: Door) -> None:
     answers = [guesser.get("/open311/v2/requests/K7Q2-9XWM-4T8R.json").status_code for _ in range(31)]
     assert answers == [404] * 30 + [429]
     assert door.get("requests.json").status_code == 200
+
+
+def test_id_named_many_times_is_no_guess(door: Door) -> None:
+    ticket = door.taken_in()
+    for ids in (f"{ticket},{ticket.lower()}," * 40, f"{ticket},{'x,' * 40}"):
+        visitor = door.office.visitor()
+        answers = [visitor.get("/open311/v2/requests.json", query_string={"service_request_id": ids}) for _ in range(3)]
+        assert [[told["service_request_id"] for told in answer.json] for answer in answers] == [[ticket]] * 3
+
+
+def test_guesses_in_one_list_count_each(door: Door) -> None:
+    guesser = door.office.visitor()
+    many = ",".join(f"x{number}" for number in range(40))
+    assert guesser.get(f"/open311/v2/requests.json?service_request_id={many}").json == []
+    assert guesser.get("/open311/v2/requests/x.json").status_code == 429
 
 
 def test_expected_datetime_is_told_only_when_the_source_wants_it(tmp_path: Path) -> None:
