@@ -127,9 +127,10 @@ def compare(
 ) -> None:
     """Hold a city's own list against our receipts; exit code 1 when they do not agree.
 
-    FILE is CSV with the columns webhook_id and sha256, JSON objects with these keys, or our own manifests; - reads
-    standard input. Where it has sent_at, or received_at from our answers, it can be told what is only young, and what
-    was lost. --since and --until say which of our receipts have to be in the list.
+    FILE is CSV with the columns webhook_id and sha256 (commas, semicolons or tabs between), JSON objects with these
+    keys (an array, or one after the other), or our own manifests, all in UTF-8; - reads standard input. Where it has
+    sent_at, or received_at from our answers, it can be told what is only young, and what was lost. --since and --until
+    say which of our receipts have to be in the list.
 
     Example: bridge receipts compare qlue sent-in-november.csv --since 2026-11-01 --until 2026-12-01
     """

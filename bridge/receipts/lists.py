@@ -1,9 +1,9 @@
-"""The city's own list of what it sent, as CSV or JSON, read piece by piece; every fault with its line."""
+"""The city's own list of what it sent, as CSV, JSON or JSON Lines, read piece by piece; every fault with its line."""
 
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
 from typing import Any, TextIO
@@ -12,8 +12,15 @@ from bridge.storage.listed import Entry
 
 _ID = re.compile(r"[!-~]{1,256}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+#: What is read of a line; all else is left alone.
+_COLUMNS = {"webhook_id", "sha256"}
+_NAMES = ("webhook_id", "sha256", "sent_at", "received_at")
+#: Where a comma stands in numbers, spreadsheets write a semicolon between columns; what is copied from them has tabs.
+_DELIMITERS = (",", ";", "\t")
 #: No line, and no value in a JSON file, is longer than this.
 _AHEAD = 64 * 1024
+#: No object at the top of a JSON file has more.
+_MOST_NAMES = 1000
 
 
 class BadList(ValueError):
@@ -24,7 +31,7 @@ class BadList(ValueError):
 
 
 def entries(stream: TextIO) -> Iterator[Entry]:
-    """Yield what a list says: CSV with a header, JSON arrays of objects, or manifests as we answer them.
+    """Yield what a list says: CSV with a header, JSON objects in arrays or one after the other, or our manifests.
 
     Raises:
         BadList: at the first fault.
@@ -32,6 +39,9 @@ def entries(stream: TextIO) -> Iterator[Entry]:
     first, blank = stream.readline(_AHEAD), 0
     while first and not first.strip():
         first, blank = stream.readline(_AHEAD), blank + 1
+    # Opened as UTF-8, every second character of UTF-16 is a NUL, and its mark is no character at all.
+    if "\0" in first or first.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+        raise BadList(blank + 1, "this looks like UTF-16: save the list as UTF-8")
     rows = _from_json if first.lstrip()[:1] in ("[", "{") else _from_csv
     for line, row in rows(first, stream, blank):
         yield _entry(row, line)
@@ -63,22 +73,49 @@ def _instant(text: Any, name: str, line: int) -> datetime | None:
 
 
 def _from_csv(first: str, stream: TextIO, blank: int) -> Iterator[tuple[int, dict[str, str]]]:
-    # Where a comma stands in numbers, spreadsheets write a semicolon between the columns.
-    delimiter = ";" if ";" in first and "," not in first else ","
+    header = _header(first, stream)
     # A line without an end is cut, so that no file can fill the memory.
-    lines = chain([first], iter(lambda: stream.readline(_AHEAD), ""))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    lines = chain(header, iter(lambda: stream.readline(_AHEAD), ""))
+    delimiter = next((each for each in _DELIMITERS if set(_named(header, each)) >= _COLUMNS), ",")
+    reader = _reader(lines, delimiter)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
-        if not {"webhook_id", "sha256"} <= set(names):
-            raise BadList(blank + 1, "the first line has to name the columns: webhook_id,sha256[,sent_at]")
+        _check(names, blank + 1)
         for row in reader:
-            if row and len(row) != len(names):
+            if not any(value.strip() for value in row):
+                continue
+            if len(row) != len(names):
                 raise BadList(blank + reader.line_num, f"{len(row)} columns instead of {len(names)}")
-            if row:
-                yield blank + reader.line_num, dict(zip(names, row, strict=True))
+            yield blank + reader.line_num, dict(zip(names, map(str.strip, row), strict=True))
     except csv.Error as error:
         raise BadList(blank + reader.line_num, str(error)) from error
+
+
+def _header(first: str, stream: TextIO) -> list[str]:
+    """Return the lines of the header: a name between quotation marks may go over several."""
+    lines, quotes, chars = [first], first.count('"'), len(first)
+    while quotes % 2 and chars < _AHEAD and (line := stream.readline(_AHEAD)):
+        lines.append(line)
+        quotes, chars = quotes + line.count('"'), chars + len(line)
+    return lines
+
+
+def _reader(lines: Iterable[str], delimiter: str) -> Any:
+    return csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+
+
+def _named(header: list[str], delimiter: str) -> list[str]:
+    try:
+        return [name.strip().lower() for name in next(_reader(header, delimiter), [])]
+    except csv.Error:
+        return []
+
+
+def _check(names: list[str], line: int) -> None:
+    if not set(names) >= _COLUMNS:
+        raise BadList(line, "the first line has to name the columns: webhook_id,sha256[,sent_at]")
+    if twice := [name for name in _NAMES if names.count(name) > 1]:
+        raise BadList(line, f"the column {twice[0]} is there twice")
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
@@ -88,38 +125,64 @@ def _from_json(first: str, stream: TextIO, blank: int) -> Iterator[tuple[int, di
     text = _Json(first, stream, blank + 1)
     while (begins := text.next()) != "":
         if begins not in "[{":
-            raise text.fault("expected an array of objects, or a manifest with its items")
-        yield from _array(text) if begins == "[" else _manifest(text)
+            raise text.fault("expected an array of objects, an object a line, or a manifest with its items")
+        yield from _array(text) if begins == "[" else _object(text)
 
 
 def _array(text: "_Json") -> Iterator[tuple[int, dict[str, Any]]]:
-    text.take("[")
-    while text.next() != "]":
+    for _ in text.parts("[", "]"):
         line, value = text.line, text.value()
         if not isinstance(value, dict):
             raise BadList(line, "expected an object with webhook_id and sha256")
         yield line, value
-        if text.next() != "]":
-            text.take(",")
-    text.take("]")
 
 
-def _manifest(text: "_Json") -> Iterator[tuple[int, dict[str, Any]]]:
-    text.take("{")
-    found = False
-    while text.next() != "}":
-        name = text.value()
-        text.take(":")
+def _object(text: "_Json") -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read a manifest, whose items may be many, or one webhook."""
+    line, found = text.line, False
+    said: dict[str, Any] = {}
+    for _ in text.parts("{", "}"):
+        name = _name(text, said)
+        said[name] = None
         if name == "items" and text.next() == "[":
             found = True
             yield from _array(text)
         else:
-            text.value()
-        if text.next() != "}":
-            text.take(",")
+            value = text.value()
+            said[name] = value if name in _NAMES else None
+    if not found and "webhook_id" not in said:
+        raise text.fault("an object without items or webhook_id: expected a webhook, or a manifest")
     if not found:
-        raise text.fault("an object without items: expected an array of objects, or a manifest")
-    text.take("}")
+        yield line, said
+
+
+def _name(text: "_Json", said: Mapping[str, Any]) -> str:
+    name = text.value()
+    if not isinstance(name, str):
+        raise text.fault("this is no JSON: a name has to be a text")
+    if name in said:
+        raise text.fault(_twice(name))
+    if len(said) >= _MOST_NAMES:
+        raise text.fault(f"more than {_MOST_NAMES} names in one object")
+    text.take(":")
+    return name
+
+
+def _twice(name: str) -> str:
+    return f"the key {name[:64]!r} is there twice in one object"
+
+
+class _Twice(ValueError):
+    """Two parsers would read such an object differently."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(_twice(name))
+        found[name] = value
+    return found
 
 
 class _Json:
@@ -127,7 +190,7 @@ class _Json:
 
     def __init__(self, first: str, stream: TextIO, line: int) -> None:
         self._text, self._at, self._stream, self.line = first, 0, stream, line
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(object_pairs_hook=_once_each)
 
     def next(self) -> str:
         """Return the next character that is no space, without taking it; "" at the end."""
@@ -146,12 +209,26 @@ class _Json:
             raise self.fault(f"expected {character!r}")
         self._at += 1
 
+    def parts(self, opening: str, closing: str) -> Iterator[None]:
+        """Come to each part of an array or an object, to be taken by the caller; commas stand only between them."""
+        self.take(opening)
+        more = self.next() != closing
+        while more:
+            yield
+            if more := self.next() != closing:
+                self.take(",")
+                if self.next() == closing:
+                    raise self.fault(f"a comma before {closing!r}")
+        self.take(closing)
+
     def value(self) -> Any:
         """Take the next value."""
         self.next()
         begins = self._at
         try:
             found, self._at = self._decoder.raw_decode(self._text, begins)
+        except _Twice as error:
+            raise self.fault(str(error)) from error
         except (ValueError, RecursionError) as error:
             raise self.fault("this is no JSON, or longer than 64 KB") from error
         self.line += self._text.count("\n", begins, self._at)

@@ -1,5 +1,6 @@
 """`bridge receipts`: a city's own list, in whatever form it comes, held against what was accepted."""
 
+import csv
 import hashlib
 import io
 import json
@@ -102,6 +103,11 @@ def test_list_of_a_file_is_read_and_a_bad_one_is_refused_with_its_line(desk: Des
     file = tmp_path / "sent.csv"
     file.write_bytes(b"\xef\xbb\xbf" + csv_of(*NAMES).replace(",", ";").replace("\n", "\r\n").encode())
     assert desk.run("receipts", "compare", "qlue", str(file), *SPAN).exit_code == 0
+    file.write_text(csv_of(*NAMES), encoding="utf-16")
+    assert (
+        "line 1: this looks like UTF-16: save the list as UTF-8"
+        in desk.run("receipts", "compare", "qlue", str(file)).output
+    )
     file.write_text(csv_of("msg-0") + "msg-1,short\n")
     done = desk.really_run("receipts", "compare", "qlue", str(file), *SPAN)
     assert_refused(done, "line 3: sha256 of msg-1 is not 64 hexadecimal digits")
@@ -159,6 +165,16 @@ ROW = {"webhook_id": "m1", "sha256": A}
         json.dumps([ROW], indent=4),
         "[]\n" + json.dumps([ROW]),
         json.dumps({"count": 1, "items": [ROW], "next": None}) + json.dumps({"items": []}),
+        f'"Nomor, kami";webhook_id;sha256\n"1,5";m1;{A}\n',
+        f'"Nomor;\nkami",webhook_id,sha256\n1,m1,{A}\n',
+        f"webhook_id, sha256\nm1, {A}\n",
+        f'webhook_id , sha256\n m1 , "{A}"\n',
+        f"webhook_id\tsha256\tsent_at\nm1\t{A}\t\n",
+        f"webhook_id,sha256\nm1,{A}\n   \n",
+        f"webhook_id,sha256\r\nm1,{A}\r\n,\r\n \t \r\n",
+        f"webhook_id,sha256,,\nm1,{A},,\n",
+        json.dumps(ROW) + "\n",
+        json.dumps(ROW | {"payload": {"items": [1]}}) + "\n\n",
         json.dumps({"x": {"items": [1]}, "items": [ROW | {"sent_at": None}]}, indent=1),
     ],
 )
@@ -183,7 +199,20 @@ def test_list_may_be_csv_json_or_pages_of_our_manifest(text: str) -> None:
         ("[\n1]", 2, "expected an object"),
         (f'[\n{{"webhook_id": "m1",\n "sha256": "{A}"}}\n{{}}]', 4, "expected ','"),
         ('[\n{"webhook_id": 7}]', 2, "webhook_id"),
-        ('{"webhook_id": "m1"}', 1, "without items"),
+        ('{"x": "m1"}', 1, "without items"),
+        ('{"webhook_id": "m1"}', 1, "sha256 of m1"),
+        (json.dumps(ROW) + '\n{"webhook_id": "m2"}', 2, "sha256 of m2"),
+        (json.dumps(ROW) + "," + json.dumps(ROW), 1, "an object a line"),
+        (f"webhook_id,sha256,SHA256\nm1,{A},{'b' * 64}\n", 1, "the column sha256 is there twice"),
+        (f'[{{"webhook_id": "m1", "sha256": "{"b" * 64}",\n "sha256": "{A}"}}]', 1, "'sha256' is there twice"),
+        (f'{{"webhook_id": "m1", "sha256": "{"b" * 64}",\n "sha256": "{A}"}}', 2, "'sha256' is there twice"),
+        ('{"items": [],\n "items": []}', 2, "'items' is there twice"),
+        (f"[{json.dumps(ROW)},\n]", 2, "a comma before"),
+        ('{"items": [],\n}', 2, "a comma before"),
+        (json.dumps({f"name-{n}": n for n in range(1001)}), 1, "more than 1000 names"),
+        ("{7: 8}", 1, "a name has to be a text"),
+        ("\udcff\udcfew\0e\0b\0", 1, "save the list as UTF-8"),
+        ("w\0e\0b\0h\0o\0o\0k\0", 1, "save the list as UTF-8"),
         ("[]\n[]\n7", 3, "array"),
         ("[" + "[" * 5000, 1, "JSON"),
         (f'[{{"webhook_id": "{"m" * 900_000}', 1, "64 KB"),
@@ -204,6 +233,14 @@ def test_any_list_is_read_as_it_was_written(rows: list[tuple[str, str]], indent:
     expected = [Entry(*row) for row in rows]
     assert read(json.dumps(objects, indent=indent)) == expected
     assert read(json.dumps({"items": objects, "count": len(rows)}, indent=indent)) == expected
+    if rows:
+        assert read("\n".join(json.dumps(one, indent=indent) for one in objects)) == expected
+    for delimiter in ",;\t":
+        typed = io.StringIO()
+        csv.writer(typed, delimiter=delimiter).writerows(
+            [("note, or; not", "webhook_id", "sha256"), *(("", *row) for row in rows)]
+        )
+        assert read(typed.getvalue()) == expected
 
 
 @given(st.text() | st.text(alphabet='[]{}",:0a\n;wi'))
