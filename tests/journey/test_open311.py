@@ -1,11 +1,13 @@
 """A report's whole way through Open311, with real processes on the embedded engine and a city that is told back."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 import requests
+from georeport import GeoReport
 
 from bridge.reports.states import Move, Outcome
 from bridge.storage import told as stored
@@ -119,3 +121,35 @@ def test_citizen_adds_proof_and_then_withdraws(open311: Running) -> None:
     assert "Ada polis." in report["description"]
     assert (report["status"], report["outcome"]) == ("closed", "withdrawn")
     assert statuses(open311, ticket) == ["open", "cancelled"]
+
+
+# -- clients that somebody else wrote ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["json", "xml"])
+def test_georeport_of_pypi_finds_what_it_may_report_and_what_became_of_it(open311: Running, form: str) -> None:
+    root = f"http://127.0.0.1:{open311.port}/open311/v2"
+    discovered = requests.get(f"{root}/discovery.json", timeout=20).json()["endpoints"]
+    assert [endpoint["url"] for endpoint in discovered] == [f"{open311.env['BRIDGE_PUBLIC_URL']}/open311/v2"]
+    client = GeoReport(root, jurisdiction="jakarta.go.id", api_key=KEY, output_format=form)
+
+    offered = {service["service_code"]: service for service in client.get_service_list()}
+    assert offered["ASURANSI"]["service_name"] == "Asuransi"
+    definition = client.get_service_definition("ASURANSI")
+    questions = definition["attributes"] if form == "json" else definition["attributes"]["attribute"]
+    assert {"business_name", "amount_idr"} <= {question["code"] for question in questions}
+
+    # It reads only.
+    tickets = [submit(open311, description=f"Klaim {number}") for number in range(2)]
+    one = client.get_service_request(tickets[0])
+    assert (one["service_request_id"], one["status"], one["service_code"]) == (tickets[0], "open", "ASURANSI")
+
+    several = client.get_service_requests(service_request_id=",".join(tickets))
+    assert [request["service_request_id"] for request in several] == tickets
+    day = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-02T00:00:00Z"}
+    since = datetime.now(UTC) - timedelta(hours=1)
+    found = client.get_service_requests(service_code="ASURANSI", status="open", start_date=since.isoformat())
+    assert {request["service_request_id"] for request in found} >= set(tickets)
+    if form == "json":
+        # In XML it stumbles over an empty list, whoever answers it.
+        assert client.get_service_requests(**day) == []
