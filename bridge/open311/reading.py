@@ -1,6 +1,7 @@
 """What anybody may read: discovery, services, requests and what became of them. No key, no personal data."""
 
 import math
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -25,6 +26,7 @@ from bridge.throttle import Throttle
 _V2 = "/open311/v2"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _FORMAT = f"<any({', '.join(FORMATS)}):fmt>"
+_POSTED = re.compile(rf"{_V2}/(requests|servicerequestupdates)\.({'|'.join(FORMATS)})")
 #: As on the citizen's page: only misses count, and a guesser of tickets has thirty.
 _MISSES = Throttle(burst=30, every_s=2)
 
@@ -141,7 +143,12 @@ def _http_error(error: HTTPException) -> AnyResponse:
 
 
 def _for_every_origin(response: Response) -> Response:
-    if request.method in ("GET", "HEAD"):
+    if request.method in ("GET", "HEAD", "OPTIONS"):
         # Anybody may read it, so any page may.
         response.headers["Access-Control-Allow-Origin"] = "*"
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = "GET, HEAD"
+        response.headers["Access-Control-Allow-Headers"] = "*"
+        # Not what is routed here only to be refused in the words of the specification.
+        response.headers["Allow"] = "GET, HEAD, OPTIONS" + (", POST" if _POSTED.fullmatch(request.path) else "")
     return response

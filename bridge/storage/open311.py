@@ -31,10 +31,12 @@ class Wanted:
     known: Collection[str] = ()
     unsorted: bool = False
     closed: bool | None = None
+    most: int = MOST
+    skip: int = 0
 
 
 def listed(connection: Connection, wanted: Wanted) -> list[Report]:
-    """Return the newest reports first, at most 1000."""
+    """Return the newest reports first: `most` of them behind the first `skip`."""
     statement = sa.select(reports).where(
         reports.c.received_at.between(wanted.since, wanted.until), reports.c.source.in_(wanted.sources)
     )
@@ -45,8 +47,8 @@ def listed(connection: Connection, wanted: Wanted) -> list[Report]:
     if wanted.closed is not None:
         is_closed = reports.c.status == Status.CLOSED
         statement = statement.where(is_closed if wanted.closed else ~is_closed)
-    newest = statement.order_by(reports.c.received_at.desc(), reports.c.report_id).limit(MOST)
-    return [report_of(row) for row in connection.execute(newest).mappings()]
+    newest = statement.order_by(reports.c.received_at.desc(), reports.c.report_id).limit(wanted.most)
+    return [report_of(row) for row in connection.execute(newest.offset(wanted.skip)).mappings()]
 
 
 def by_tickets(connection: Connection, tickets: Collection[str]) -> dict[str, Report]:

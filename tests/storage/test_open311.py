@@ -36,7 +36,8 @@ def test_reports_are_listed_newest_first_and_narrowed(office: Office) -> None:
     assert found(office, closed=False) == ["Q-1"]
     assert found(office, categories=["ASURANSI"], known=["ASURANSI", "LAINNYA"]) == ["Q-1"]
     assert found(office, categories=["LAINNYA"], known=["ASURANSI", "LAINNYA"], unsorted=True) == ["Q-2"]
-    assert found(office, sources=["another"]) == []
+    assert found(office, most=1) + found(office, most=1, skip=1) == found(office)
+    assert found(office, skip=2) == found(office, sources=["another"]) == []
     assert found(office, until=office.now() - timedelta(minutes=30)) == []
 
 

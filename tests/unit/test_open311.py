@@ -305,12 +305,23 @@ def test_query_with_one_date_spans_90_days_from_or_to_it() -> None:
         {"start_date": "2024-02-01T00:00:00Z", "end_date": "2024-01-01T00:00:00Z"},
         {"start_date": "kemarin"},
         {"status": "investigating"},
+        *({"page_size": text} for text in ("0", "-1", "1001", "x", "１", "1.0", "9" * 5000)),
+        *({"page": text} for text in ("0", "x", "100001")),
     ],
 )
 def test_query_outside_the_specification_is_refused(arguments: dict[str, str]) -> None:
     with pytest.raises(Refused) as refused:
         wanted_by(MultiDict(arguments), ["open311"], NOW)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most", "skip"),
+    [({}, 1000, 0), ({"page": "", "page_size": ""}, 1000, 0), ({"page_size": "50"}, 50, 0), ({"page": "3"}, 1000, 2000), ({"page": "3", "page_size": "200"}, 200, 400)],
+)  # fmt: skip
+def test_query_may_ask_for_pages(arguments: dict[str, str], most: int, skip: int) -> None:
+    wanted = wanted_by(MultiDict(arguments), ["open311"], NOW)
+    assert (wanted.most, wanted.skip) == (most, skip)
 
 
 def test_ninety_days_exactly_are_allowed() -> None:

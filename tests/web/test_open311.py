@@ -129,6 +129,16 @@ def test_head_is_a_get_without_its_body(door: Door) -> None:
     assert answer.headers["Content-Type"] == "text/xml; charset=utf-8"
 
 
+@pytest.mark.parametrize(
+    ("path", "posted"), [("services.json", ""), ("requests/x.xml", ""), ("requests.xml", ", POST")]
+)
+def test_options_tell_any_page_what_it_may(door: Door, path: str, posted: str) -> None:
+    answer = door.visitor.client.options(f"/open311/v2/{path}")
+    assert (answer.status_code, answer.headers["Allow"]) == (200, f"GET, HEAD, OPTIONS{posted}")
+    told = [answer.headers[f"Access-Control-Allow-{name}"] for name in ("Origin", "Methods", "Headers")]
+    assert told == ["*", "GET, HEAD", "*"]
+
+
 def test_discovery_names_the_endpoint_and_both_formats(door: Door) -> None:
     [endpoint] = door.get("discovery.json").json["endpoints"]
     assert endpoint["url"] == f"{door.office.service.settings.public_url}/open311/v2"
@@ -428,6 +438,9 @@ def test_list_has_the_newest_thousand_and_no_more(tmp_path: Path) -> None:
     listed = [told["service_request_id"] for told in crowded.get("requests.json", **until).json]
     assert listed == [row["ticket"] for row in reversed(later)]
     assert texts(crowded.get("requests.xml", **until), "request/service_request_id") == listed
+    pages = [crowded.get("requests.json", page_size="400", page=page, **until).json for page in "1234"]
+    assert [told["service_request_id"] for page in pages for told in page] == [*listed, first]
+    assert [len(page) for page in pages] == [400, 400, 201, 0]
     assert crowded.one(first)["service_request_id"] == first
     crowded.office.close()
 
