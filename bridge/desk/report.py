@@ -104,10 +104,10 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         now = service.database.now(connection)
         same, business = alike(connection, report), about_business(connection, service.database, report)
     mine = [o for o in owed if o.cycle == report.cycle]
-        events = [event_of(line) for line in history]
-        explained = accounts(report, mine, book, desk, [escalation_of(row) for row in fired], events, now=now)
-        calendar_of = partial(book.calendar_of, report=report, obligations=owed)
-        where = stays(events, calendar_of, report.office, now=now)
+    events = [event_of(line) for line in history]
+    explained = accounts(report, mine, book, desk, [escalation_of(row) for row in fired], events, now=now)
+    calendar_of = partial(book.calendar_of, report=report, obligations=owed)
+    where = stays(events, calendar_of, report.office, now=now)
     row = shown_report({**vars(report), "obligations": owed}, book, names, now)
     return {
         "report": row,
