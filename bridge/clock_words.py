@@ -11,6 +11,7 @@ from babel.dates import format_date, format_datetime
 from bridge.reports.clocks import Obligation, Span
 from bridge.reports.explaining import Account, Line, What
 from bridge.reports.rulebook import Rulebook
+from bridge.step_words import WILL, duration, how, rung, target, who
 from bridge.words import say
 
 #: What a line says: key -> (Indonesian, English), filled in by `_facts`.
@@ -74,21 +75,6 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "overtaken": ("{rung}: dilewati, sudah terlambat", "{rung}: passed over, it was late already"),
 }
 _UNITS = {"second": "detik", "minute": "menit", "hour": "jam", "day": "hari"}
-#: What a step to come will do.
-_WILL: dict[str, tuple[str, str]] = {
-    "warn": ("akan diingatkan", "will be warned"),
-    "notify": ("akan diberitahu", "will be notified"),
-    "reassign": ("akan menerima laporan ini", "will take it over"),
-    "both": ("akan diberitahu dan menerima laporan ini", "will be notified and take it over"),
-}
-#: What had moved the time of a step.
-_MOVED = {
-    "calendar": (" oleh kalender baru", " by a new calendar"),
-    "policy": (" oleh kebijakan baru", " by a new policy"),
-    "took_over": (" karena mengambil alih jam laporan lain", " by taking over another report's clock"),
-    "transferred": (" karena dialihkan ke kantor lain", " by going to another office"),
-    None: ("", ""),
-}
 #: What started a clock.
 _BEGAN = {
     "took_over": ("jam laporan {of}, yang kemudian diambil alih", "that of {of}, which this report took over later"),
@@ -135,40 +121,9 @@ def ladder(account: Account, language: str, names: Mapping[str, str]) -> list[En
     return [_entry(account, line, language, names) for line in account.steps]
 
 
-def rung(facts: Mapping[str, Any], language: str) -> str:
-    """Return what a step is called: `peringatan`, `tingkat 2`, `tingkat 2, lagi (1)`."""
-    english = language == "en"
-    if not facts["level"]:
-        return "warning" if english else "peringatan"
-    again = f", {'again' if english else 'ulangan'} {facts['again']}" if facts.get("again") else ""
-    return f"{'level' if english else 'tingkat'} {facts['level']}{again}"
-
-
-def target(to: str, language: str, names: Mapping[str, str]) -> str:
-    """Return whom a rung is for: a role, somebody's place, a person or an office."""
-    kind, _, name = to.partition(":")
-    if kind == "office":
-        return names.get(to, name)
-    return names.get(name, name) if kind == "person" else say(to.removeprefix("role:"), language)
-
-
 def office_names(book: Rulebook) -> dict[str, str]:
     """Return the names of the offices, by `office:<id>` as rungs write it."""
     return {f"office:{office.office_id}": office.name for office in book.offices.values()}
-
-
-def who(actor: str, language: str, names: Mapping[str, str]) -> str:
-    """Return who did something to a clock: a name, or what kind of thing it was."""
-    kind, _, name = actor.partition(":")
-    if kind == "person":
-        return names.get(name, name)
-    said = {
-        "cli": ("server", "the server"),
-        "clock": ("jam", "a clock"),
-        "source": ("aplikasi kota", "the city app"),
-        "merged": (f"digabung ke {name}", f"merged into {name}"),
-    }
-    return said.get(kind, (actor, actor))[language == "en"]
 
 
 def state_words(obligation: Obligation, language: str) -> str:
@@ -182,14 +137,6 @@ def span_words(span: Span, language: str) -> str:
         return str(span)
     amount, *working, unit = str(span).removesuffix("s").split()
     return f"{amount} {_UNITS[unit]}" + (" kerja" if working else "")
-
-
-def duration(seconds: int, language: str) -> str:
-    """Return whole seconds to the last one: `1 j 20 m 5 d`; nothing is rounded away, so that sums can be checked."""
-    hours, minutes, rest = seconds // 3600, seconds % 3600 // 60, seconds % 60
-    letters = ("h", "m", "s") if language == "en" else ("j", "m", "d")
-    parts = [f"{n} {letter}" for n, letter in zip((hours, minutes, rest), letters, strict=True) if n]
-    return " ".join(parts) or f"0 {letters[2]}"
 
 
 def local(at: datetime, zone: str, language: str) -> str:
@@ -286,9 +233,9 @@ def _facts(account: Account, line: Line, language: str, names: Mapping[str, str]
         yield "to", target(facts["target"], language, names)
         told = ", ".join(names.get(person, person) for person in facts["told"])
         yield "names", f" ({told})" if told and not facts["target"].startswith("person:") else ""
-        will = _WILL.get(facts["did"]) if line.what is What.AHEAD else None
+        will = WILL.get(facts["did"]) if line.what is What.AHEAD else None
         yield "did", will[english] if will else say(facts["did"], language)
-        yield "how", _hurried(line, language, names) + _moved(line, language) + _late(line, language)
+        yield "how", how(line, language, names)
     else:
         yield "why", facts.get("why") or ""
         yield "number", str(facts.get("number", ""))
@@ -324,31 +271,6 @@ def _stretches(stretches: Iterable[tuple[datetime, datetime]], zone: str, langua
         if last.date() != first.date():
             end = f"{_date(last.date(), language)} {end}" if (last - first).days else end
         yield f"{_time(first, language)}–{end}"
-
-
-def _hurried(line: Line, language: str, names: Mapping[str, str]) -> str:
-    facts = line.facts
-    if facts["remark"] != "hurried":
-        return ""
-    said = ("dinaikkan lebih awal", "sent up early")[language == "en"]
-    if "by" not in facts:
-        return f", {said}"
-    by = ("oleh", "by")[language == "en"]
-    return f", {said} {by} {who(facts['by'], language, names)}: {facts['reason'] or '–'}"
-
-
-def _moved(line: Line, language: str) -> str:
-    if line.facts["remark"] != "due_moved":
-        return ""
-    said = ("waktunya sudah digeser", "its time was moved")[language == "en"]
-    return f", {said}{_MOVED[line.facts['moved_by']][language == 'en']}"
-
-
-def _late(line: Line, language: str) -> str:
-    late_s = round(line.facts["lateness_s"])
-    if line.what is What.AHEAD or late_s < 1:
-        return ""
-    return f", {'late by' if language == 'en' else 'terlambat'} {duration(late_s, language)}"
 
 
 def _remarks(line: Line, zone: str, language: str) -> Iterator[str]:

@@ -11,12 +11,13 @@ import click
 
 from bridge.cli.common import in_language, open_service, show_json, ticket_argument
 from bridge.cli.planning import plan
-from bridge.clock_words import Entry, duration, ladder, ledger, local, office_names, state_words, who
+from bridge.clock_words import Entry, ladder, ledger, local, office_names, state_words
 from bridge.reports.clocks import Kind
 from bridge.reports.desk_time import Stay, by_desk, stays
 from bridge.reports.escalation import Desk
 from bridge.reports.explaining import Account, accounts
 from bridge.service import Service
+from bridge.step_words import duration, who
 from bridge.words import say
 
 _THE_LADDER = {

@@ -10,7 +10,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from werkzeug.wrappers import Response
 
 from bridge.auth import EVERYBODY, OVERSEERS, acting, needs
-from bridge.clock_words import duration, ladder, ledger, local, office_names, span_words
+from bridge.clock_words import ladder, ledger, local, office_names, span_words
 from bridge.comparing import BUSINESS_DAYS, about_business, alike
 from bridge.desk.bar import bar
 from bridge.desk.deliveries import shown
@@ -27,6 +27,7 @@ from bridge.reports.report import Report
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import BEFORE_REGISTRATION, OUTCOME_WORDS, Move, Outcome, Status, Words, moves_from
 from bridge.service import Service
+from bridge.step_words import duration
 from bridge.storage import attachments, escalations, looks, people
 from bridge.storage import reports as stored
 from bridge.storage import told as telling

@@ -38,14 +38,18 @@ def why_early(row: Escalation, befell: Sequence[Event]) -> Mapping[str, Any]:
     return {"by": pressed[0].actor, "reason": pressed[0].data.get("reason", "")} if pressed else {}
 
 
-def moved_by(row: Escalation, befell: Sequence[Event]) -> str | None:
+def moved_by(row: Escalation, befell: Sequence[Event], moved_at: datetime | None = None) -> str | None:
     """Return what had moved the time of a step: `calendar`, `policy`, `took_over` or `transferred`.
 
     None when nothing had, or more than one thing may have: the log only says that it was moved.
+
+    Args:
+        moved_at: Of a step to come: when its time was moved.
     """
     if row.remark != "due_moved":
         return None
-    causes = {_cause(event) for event in befell if event.event in _MOVING and event.at <= row.fired_at}
+    before = [event for event in befell if event.event in _MOVING and event.at <= row.fired_at]
+    causes = {_cause(event) for event in before if moved_at in (None, event.at)}
     return causes.pop() if len(causes) == 1 else None
 
 

@@ -95,7 +95,9 @@ def account(
     coming = [(What.AHEAD, row) for row in _of(obligation, ahead)]
     befell = of_clock(obligation, history)
     lines = reckoning(obligation, policy, calendar, befell)
-    return Account(obligation, policy, calendar, tuple(lines), tuple(_steps([*past, *coming], befell)))
+    return Account(
+        obligation, policy, calendar, tuple(lines), tuple(_steps([*past, *coming], befell, obligation.moved_at))
+    )
 
 
 def accounts(
@@ -181,14 +183,17 @@ def _of(obligation: Obligation, log: Iterable[Escalation]) -> list[Escalation]:
     return [row for row in mine if row.step > obligation.earlier_steps]
 
 
-def _steps(rows: Sequence[tuple[What, Escalation]], befell: Sequence[Event]) -> Iterator[Line]:
+def _steps(
+    rows: Sequence[tuple[What, Escalation]], befell: Sequence[Event], moved_at: datetime | None
+) -> Iterator[Line]:
     names = ("step", "level", "due_at", "target", "did", "told", "held_by", "lateness_s", "remark")
     seen: Counter[int] = Counter()
     for what, row in rows:
         again = seen[row.level] if row.level else 0
         seen[row.level] += 1
         logged = {name: getattr(row, name) for name in names}
-        told = {"again": again, "moved_by": moved_by(row, befell), **why_early(row, befell)}
+        cause = moved_by(row, befell, moved_at if what is What.AHEAD else None)
+        told = {"again": again, "moved_by": cause, **why_early(row, befell)}
         yield Line(row.fired_at, what, facts=logged | told)
 
 

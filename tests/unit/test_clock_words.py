@@ -6,22 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from bridge.clock_words import (
-    Entry,
-    duration,
-    ladder,
-    ledger,
-    local,
-    office_names,
-    span_words,
-    state_words,
-    target,
-    who,
-)
+from bridge.clock_words import Entry, ladder, ledger, local, office_names, span_words, state_words
 from bridge.reports.clocks import ClockState, Kind, Pause, Policy, end, parse_span, pause, start_clock
 from bridge.reports.daycounts import DayCount
 from bridge.reports.escalation import fire
 from bridge.reports.explaining import Account, account, foreseen
+from bridge.step_words import duration, target, who
 from tests.unit.given import (
     ACKNOWLEDGE,
     ANI,
