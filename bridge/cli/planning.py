@@ -140,7 +140,7 @@ def _planned_clock(owed: Obligation, book: Rulebook, zone: ZoneInfo, language: s
     return {
         "kind": str(owed.kind),
         "span": str(policy.span),
-        "source": policy.source_in(language),
+        "source": policy.source,  # not in the language asked for: an expected plan holds in both
         "deadline_at": owed.deadline_at.astimezone(zone).isoformat(),
         "text": f"{say(owed.kind, language)}: {span_words(policy.span, language)}, {due}",
     }
