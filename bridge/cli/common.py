@@ -126,6 +126,11 @@ class Bar:
             self._shown = max(done, self._shown)
 
 
+def clock_time(at: datetime) -> str:
+    """Return an instant to the second, with its zone: `2026-11-24 10:12:05 WIB`, wherever the server's clock is set."""
+    return at.astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
 def show_json(rows: Any) -> None:
     """Print rows as JSON."""
     click.echo(json.dumps(rows, default=_plain, ensure_ascii=False, indent=2))
@@ -149,7 +154,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return clock_time(value)
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value) or "-"
     return str(value)[:60]

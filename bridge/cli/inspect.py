@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-import csv
-import sys
+import re
 import time
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from bridge.cli.common import as_json, open_service, optional_ticket, show_json, show_table
+from bridge import log_files
+from bridge.chain import START, Broken, Head, follow
+from bridge.cli.common import (
+    Bar,
+    as_json,
+    clock_time,
+    in_language,
+    open_service,
+    optional_ticket,
+    show_json,
+    show_table,
+)
+from bridge.clock_words import rung, target
 from bridge.reports.clocks import Kind
+from bridge.words import length, say
+
+if TYPE_CHECKING:
+    from bridge.service import Service
+
+#: Seconds between two looks of `tail`.
+_LOOK_EVERY_S = 0.5
+#: How many rows are sealed in one transaction.
+_SEALED_AT_ONCE = 10_000
 
 
 @click.group()
 def escalations() -> None:
     """The escalation log."""
-
-
-def _escalation(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("seq", "ticket", "cycle", "kind", "level", "due_at", "fired_at", "lateness_s")
-    return {name: row[name] for name in names} | {
-        "to": row["target"],
-        "told": row["told"],
-        "did": row["did"],
-        "remark": row["remark"],
-        "delivered": row["delivered"],
-        "answered": bool(row["answered"]),
-        "hash": row["hash"],
-    }
 
 
 @escalations.command("list")
@@ -72,7 +81,7 @@ def list_escalations(
         exhausted=exhausted,
     )
     with service.database.read() as connection:
-        rows = [_escalation(row) for row in log.listed(connection, wanted, most=most)]
+        rows = [log_files.as_object(row) for row in log.listed(connection, wanted, most=most)]
     if as_json:
         show_json(rows)
     else:
@@ -83,76 +92,173 @@ def list_escalations(
 
 
 @escalations.command("tail")
-@click.option("--limit-s", type=float, default=None, help="Stop after so many seconds.")
-def tail(limit_s: float | None) -> None:
-    """Print escalations as they happen.
+@click.option("--after", "seen", type=click.IntRange(0), default=None, help="Begin after this number, not at the end.")
+@click.option("--limit-s", type=float, default=None, help="Stop after so many seconds; 0 looks once.")
+@in_language
+def tail(seen: int | None, limit_s: float | None, lang: str) -> None:
+    """Print escalations as they happen: when, what was due, from whom to whom, what was done, whether they heard.
 
-    Example: bridge escalations tail
+    Example: bridge escalations tail --lang id
     """
+    service = open_service(need_rules=True)
+    until = None if limit_s is None else time.monotonic() + limit_s
+    seen = _newest(service).seq if seen is None else seen
+    while True:
+        seen = _print_new(service, seen, lang)
+        if until is not None and time.monotonic() >= until:
+            return
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _print_new(service: Service, seen: int, language: str) -> int:
+    """Print what came after this number; returns the number seen now."""
+    from bridge.storage import escalations as log
+    from bridge.storage import people
+
+    # Asked first: what is sealed after this is read too, and what is not printed (warnings) need not be read again.
+    newest = _newest(service).seq
+    for page in log.walk_chain(service.database, log.Wanted(after_seq=seen)):
+        with service.database.read() as connection:
+            names = people.names(connection)
+        for row in page:
+            click.echo(_line(row, names, language))
+        newest = max(newest, page[-1]["seq"])
+    return max(seen, newest)
+
+
+def _newest(service: Service) -> Head:
     from bridge.storage import escalations as log
 
-    service = open_service(need_rules=True)
-    until = time.monotonic() + limit_s if limit_s else None
     with service.database.read() as connection:
-        newest = log.listed(connection, log.Wanted(), most=1)
-    seen = newest[0]["seq"] or 0 if newest else 0
-    while until is None or time.monotonic() < until:
-        with service.database.read() as connection:
-            rows = log.listed(connection, log.Wanted(after_seq=seen), most=500)
-        for row in reversed(rows):
-            click.echo(
-                f"{row['fired_at']:%H:%M:%S}  {row['ticket']}  level {row['level']}  {row['kind']}: "
-                f"{row['did']} {row['target']}, {row['lateness_s']:.1f} s late"
-            )
-            seen = max(seen, row["seq"])
-        time.sleep(0.5)
+        return log.head(connection)
+
+
+def _line(row: Mapping[str, Any], names: Mapping[str, str], language: str) -> str:
+    due, fired, later = ("due", "fired", "later") if language == "en" else ("tempo", "dijalankan", "kemudian")
+    late = f"{due} {clock_time(row['due_at'])}, {fired} {length(row['lateness_s'], language)} {later}"
+    people = ", ".join(names.get(person, person) for person in row["told"])
+    role = target(row["target"], language, names)
+    to = f"{people} ({role})" if people else role
+    came = names.get(row["held_by"], row["held_by"]) or "–"
+    did = ", ".join([say(row["did"], language), *([say(row["remark"], language)] if row["remark"] else [])])
+    return (
+        f"{clock_time(row['fired_at'])}  {row['ticket']}  {rung(row, language)}  {say(row['kind'], language)}, {late}  "
+        f"{came} → {to}: {did}; {_heard(row, language)}"
+    )
+
+
+def _heard(row: Mapping[str, Any], language: str) -> str:
+    if row["delivered"] is None:
+        return "nobody to tell" if language == "en" else "tidak ada yang diberitahu"
+    # Each once: three notices that wait are no news.
+    return ", ".join(dict.fromkeys(say(state, language) for state in row["notices"]))
 
 
 @escalations.command("export")
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 def export(form: str) -> None:
-    """Write the whole log, warnings too, oldest first, to standard output.
+    """Write the whole log, warnings too, in the order of its chain, to standard output, and its head to the other.
 
     Example: bridge escalations export --format csv > log.csv
     """
     from bridge.storage import escalations as log
 
     service = open_service(need_rules=True)
+    _seal(service)
+    written = START
+    with ExitStack() as stack:
+        bar, total = Bar(stack, "Exporting"), _newest(service).seq
+
+        def pages() -> Iterator[list[dict[str, Any]]]:
+            nonlocal written
+            for page in log.walk_chain(service.database, log.Wanted(warnings=True)):
+                yield [log_files.as_object(row) for row in page]
+                written = Head(page[-1]["seq"], page[-1]["hash"])
+                bar(written.seq, max(total, written.seq))
+
+        for text in log_files.as_csv(pages()) if form == "csv" else log_files.as_json(pages()):
+            click.echo(text, nl=False)
     with service.database.read() as connection:
-        rows = [_escalation(row) for row in log.listed(connection, log.Wanted(warnings=True), most=10_000_000)]
-    rows.reverse()
-    if form == "json":
-        show_json(rows)
-        return
-    names = list(
-        _escalation(dict.fromkeys(("target", "told", "did", "remark", "delivered", "answered", "hash", *_BASE), None))
-    )
-    writer = csv.DictWriter(sys.stdout, names)
-    writer.writeheader()
-    writer.writerows(rows)
+        unsealed = log.count_unsealed(connection)
+    if unsealed:
+        click.echo(f"{unsealed} rows are not sealed yet, and not in it.", err=True)
+    click.echo(_head_said(written), err=True)
 
 
-_BASE = ("seq", "ticket", "cycle", "kind", "level", "due_at", "fired_at", "lateness_s")
+def _read_head(_: click.Context, __: click.Parameter, value: str) -> Head | None:
+    found = re.fullmatch(r"(\d{1,18})[: ]([0-9a-f]{64})", value, re.ASCII)
+    if value and not found:
+        raise click.BadParameter(f"{value!r} is not a number and a hash, SEQ:HASH, as verify and export print them")
+    return Head(int(found[1]), found[2]) if found else None
 
 
 @escalations.command("verify")
-def verify() -> None:
-    """Recompute the chain of hashes; exit 1 where it breaks.
+@click.argument("file", type=click.File(encoding="utf-8-sig"), required=False)
+@click.option("--expect", "kept", metavar="SEQ:HASH", default="", callback=_read_head, help="A head kept elsewhere.")
+def verify(file: TextIO | None, kept: Head | None) -> None:
+    """Recompute the chain of hashes; exit 1 where it breaks, or when a head kept elsewhere is not in it any more.
 
-    Example: bridge escalations verify
+    FILE is an export, checked without the database; - reads standard input. Whoever cuts off the end of the log with
+    its seals leaves a shorter chain that is whole: only a head kept elsewhere shows it.
+
+    Example: bridge escalations verify --expect 5:0f3a…
     """
+    head, unsealed, at_kept = _verified(kept) if file is None else _verified_file(file, kept)
+    if kept is not None and at_kept != kept.hash:
+        raise click.ClickException(_not_there(kept, head))
+    click.echo(f"The chain is whole: {head.seq} rows" + ("." if unsealed is None else f", {unsealed} not yet sealed."))
+    click.echo(_head_said(head))
+
+
+def _verified(kept: Head | None) -> tuple[Head, int, str | None]:
+    """Return the head of the log, how many rows are not sealed, and the hash at the number of the head kept."""
     from bridge.storage import escalations as log
 
     service = open_service(need_rules=True)
-    with service.database.write() as connection:
-        log.seal(service.database, connection, most=1_000_000)
-    with service.database.read() as connection:
-        verdict = log.verify(connection)
+    _seal(service)
+    with ExitStack() as stack, service.database.read() as connection:
+        bar, total = Bar(stack, "Verifying"), log.head(connection).seq
+        verdict = log.verify(connection, progress=lambda seq: bar(seq, max(total, seq)))
+        at_kept = log.hash_at(connection, kept.seq) if kept else None
     if verdict.broken_at is not None:
-        raise click.ClickException(
-            f"the chain is broken at number {verdict.broken_at}: a row was changed or is missing"
-        )
-    click.echo(f"The chain is whole: {verdict.sealed} rows, {verdict.unsealed} not yet sealed.")
+        raise _broken(verdict.broken_at)
+    return verdict.head, verdict.unsealed, at_kept
+
+
+def _verified_file(file: TextIO, kept: Head | None) -> tuple[Head, None, str | None]:
+    head, at_kept = START, START.hash if kept and kept.seq == START.seq else None
+    try:
+        for head in follow(log_files.links(file)):
+            if kept and head.seq == kept.seq:
+                at_kept = head.hash
+    except Broken as broken:
+        raise _broken(broken.seq) from broken
+    except (log_files.BadExport, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file.name} is no export of the log: {error}") from error
+    return head, None, at_kept
+
+
+def _broken(seq: int) -> click.ClickException:
+    return click.ClickException(f"the chain is broken at number {seq}: a row was changed or is missing")
+
+
+def _not_there(kept: Head, head: Head) -> str:
+    if kept.seq > head.seq:
+        return f"the log ends at number {head.seq}, before the head kept at {kept.seq}: its end was cut off"
+    return f"number {kept.seq} has another hash than the head kept: the log was cut off before it and written anew"
+
+
+def _head_said(head: Head) -> str:
+    return f"Head: {head.seq} {head.hash}"
+
+
+def _seal(service: Service) -> None:
+    from bridge.storage import escalations as log
+
+    sealed = _SEALED_AT_ONCE
+    while sealed == _SEALED_AT_ONCE:
+        with service.database.write() as connection:
+            sealed = log.seal(service.database, connection, most=_SEALED_AT_ONCE)
 
 
 COMMANDS = (escalations,)

@@ -1,11 +1,12 @@
 """The escalation log: live, newest first, the filter in the address."""
 
-import csv
-import io
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, Response, render_template, request
 
+from bridge import log_files
 from bridge.auth import OVERSEERS, needs
 from bridge.desk.days import day
 from bridge.reports.clocks import Kind
@@ -30,6 +31,11 @@ _COLUMNS = (
     "delivered",
     "answered",
     "hash",
+    "id",
+    "report_id",
+    "step",
+    "policy_version",
+    "calendar_version",
 )
 
 
@@ -51,23 +57,20 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/desk/escalations.csv")
     @needs(service, *OVERSEERS)
     def as_csv() -> Response:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(_found(service, 100_000))
-        return Response(text.getvalue(), content_type="text/csv; charset=utf-8")
+        return Response(log_files.as_csv(_pages(service), _COLUMNS), content_type="text/csv; charset=utf-8")
 
     @routes.get("/desk/escalations.json")
     @needs(service, *OVERSEERS)
     def as_json() -> Response:
-        return jsonify([{name: _plain(row[name]) for name in _COLUMNS} for row in _found(service, 100_000)])
+        return Response(log_files.as_json(_pages(service), _COLUMNS), content_type="application/json")
 
     return routes
 
 
-def _found(service: Service, most: int) -> list[dict[str, Any]]:
-    with service.database.read() as connection:
-        return escalations.listed(connection, _wanted(), most=most)
+def _pages(service: Service) -> Iterator[escalations.Rows]:
+    """Return what is wanted, in pages; the first is read at once, so that a database that is away is said by status."""
+    pages = escalations.walk(service.database, _wanted())
+    return chain(list(islice(pages, 1)), pages)
 
 
 def _wanted() -> escalations.Wanted:
@@ -103,7 +106,3 @@ def _content(service: Service) -> dict[str, Any]:
         "days": {name: request.args.get(name, "") for name in ("since", "until")},
         "address": request.query_string.decode(),
     }
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -10,6 +10,7 @@ from bridge.app import create_app
 from bridge.reports.states import Status
 from bridge.reports.tickets import ticket_for
 from bridge.service import Service
+from bridge.storage import escalations
 from bridge.storage.tables import obligations
 from tests.servers import free_port
 from tests.web.office import CANARIES, Office, Visitor
@@ -209,6 +210,27 @@ def test_csv_and_json_of_the_log_are_the_same_rows(office: Office) -> None:
     assert len(lines) == len(rows) + 1
     assert set(lines[0].split(",")) == set(rows[0])
     assert [line.split(",")[1] for line in lines[1:]] == [row["ticket"] for row in rows]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_download_of_the_log_leaves_page_by_page_and_is_the_same(
+    office: Office, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    office.let_pass(office.new_report(), steps=5)
+    chair, path = office.inside("kartika"), f"/desk/escalations.{form}?warnings=1"
+    at_once = chair.get(path).text
+    monkeypatch.setattr(escalations, "PAGE", 2)
+    answer = chair.client.get(path, environ_base={"REMOTE_ADDR": chair.address})
+    pieces = [piece.decode() for piece in answer.iter_encoded()]
+    assert (answer.is_streamed, "".join(pieces)) == (True, at_once)
+    assert len(pieces) >= 3
+    assert max(piece.count("\n") for piece in pieces) <= 2, "no more than a page at once"
+
+
+def test_empty_log_is_downloaded_as_an_empty_one(office: Office) -> None:
+    chair = office.inside("kartika")
+    assert chair.get("/desk/escalations.json?kind=decision").get_json() == []
+    assert len(chair.get("/desk/escalations.csv?kind=decision").text.splitlines()) == 1
 
 
 def test_language_is_kept_over_pages_and_log_in(office: Office) -> None:

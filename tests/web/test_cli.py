@@ -69,8 +69,8 @@ def test_escalations_have_the_promised_keys_newest_first(desk: Desk) -> None:
 
 
 def test_log_is_exported_whole_and_in_order_as_csv_and_json(desk: Desk) -> None:
-    rows = json.loads(desk.run("escalations", "export", "--format", "json").output)
-    lines = list(csv.DictReader(io.StringIO(desk.run("escalations", "export").output)))
+    rows = json.loads(desk.run("escalations", "export", "--format", "json").stdout)
+    lines = list(csv.DictReader(io.StringIO(desk.run("escalations", "export").stdout)))
     assert [line["fired_at"] for line in lines] == sorted(line["fired_at"] for line in lines)
     assert [(line["ticket"], int(line["level"])) for line in lines] == [(row["ticket"], row["level"]) for row in rows]
     assert {row["level"] for row in rows} >= {0, 1, 2, 3}, "warnings too"
