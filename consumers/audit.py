@@ -8,12 +8,13 @@ import time
 
 import structlog
 
+from bridge.chain import START
 from bridge.delivery.guarded import Guard
 from bridge.delivery.heartbeat import NoAnswer, ping
 from bridge.reports.findings import Finding, living, read_findings, since_before
-from bridge.storage import audit, engine
+from bridge.storage import audit, engine, escalations
 from bridge.storage.audit import Thresholds
-from bridge.storage.database import Database
+from bridge.storage.database import Connection, Database
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ class Audit:
         self._every_s = every_s
         self._thresholds = thresholds
         self._next = time.monotonic() + min(FIRST_AFTER_S, every_s)
+        self._head = START
 
     def turn(self) -> None:
         """Audit when it is time; wait for at most a second otherwise.
@@ -59,12 +61,22 @@ class Audit:
             now = self._database.now(connection)
             state = engine.read(connection)
             found = audit.look(self._database, connection, now, self._thresholds) + living(state, now)
+            self._say_head(connection)
         before = read_findings(state.findings)
         found = since_before(found, before)
         with self._database.write() as connection:
             engine.audited(connection, found, self._database.now(connection))
         _say(before, found)
         return found
+
+    def _say_head(self, connection: Connection) -> None:
+        """Put the escalation log's head into ours, which is kept elsewhere: against it an end cut off is seen."""
+        head = escalations.head(connection)
+        if escalations.hash_at(connection, self._head.seq) != self._head.hash:
+            log.error("escalation_log_cut_off", seq=self._head.seq, hash=self._head.hash, ends_at=head.seq)
+        if head != self._head:
+            log.info("escalation_log_head", seq=head.seq, hash=head.hash)
+        self._head = head
 
     def ping(self) -> None:
         """Tell the switch outside that all is well; if it does not hear us, the next round tries again."""

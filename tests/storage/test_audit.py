@@ -13,6 +13,7 @@ from bridge.storage.audit import Thresholds
 from consumers.audit import Audit
 from tests.servers import Answer, CityReceiver
 from tests.storage.office import Office, id_of
+from tests.storage.tampering import tamper
 
 on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 
@@ -81,6 +82,26 @@ def test_new_office_with_a_watcher_is_well(office: Office, switch: CityReceiver)
         engine.ticked(connection, office.database.now(connection))
     auditor(office, switch).turn()
     assert len(switch.requests) == 1
+
+
+def test_head_of_the_log_is_said_whenever_it_has_moved_and_missed_when_it_is_cut_off(
+    well: Office, switch: CityReceiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = auditor(well, switch)
+    with well.database.read() as connection:
+        head = escalations.head(connection)
+    capsys.readouterr()
+    one.look()
+    assert f"escalation_log_head hash={head.hash} seq={head.seq}" in capsys.readouterr().out
+    one.look()
+    assert "escalation_log" not in capsys.readouterr().out
+    tamper(well.database, f"DELETE FROM escalation_seals WHERE seq = {head.seq}")
+    one.look()
+    said = capsys.readouterr().out
+    assert f"escalation_log_cut_off ends_at={head.seq - 1} hash={head.hash} seq={head.seq}" in said
+    assert f"escalation_log_head hash={'0' * 64} seq=0" in said
+    one.look()
+    assert "escalation_log" not in capsys.readouterr().out, "said once"
 
 
 # --- each single finding --------------------------------------------------------------------------------------------

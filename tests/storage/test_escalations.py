@@ -1,11 +1,9 @@
 """The escalation log: nobody edits it, its numbers have no gap, and a change behind its back is found."""
 
-import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -20,6 +18,7 @@ from bridge.storage.tables import escalations as log
 from tests.storage.conftest import PostgresDatabases
 from tests.storage.crashes import survives_every_crash, together
 from tests.storage.office import ANI, KARTIKA, LADDER, SOURCE, TICKET_KEY, Office, id_of
+from tests.storage.tampering import tamper
 
 APPEND_ONLY = ("history", "escalations", "escalation_seals")
 
@@ -167,23 +166,6 @@ def test_rows_that_are_not_sealed_yet_are_counted(office: Office) -> None:
     assert _verify(office) == (2, 3, None)
 
 
-def _tamper(database: Database, statement: str) -> None:
-    """Change the log as somebody with the file, or the superuser's password, could."""
-    if database.is_sqlite:
-        with sqlite3.connect(database.engine.url.database or "") as file:
-            triggers = file.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-            for name, _ in triggers:
-                file.execute(f"DROP TRIGGER {name}")
-            file.execute(statement)
-            for _, again in triggers:
-                file.execute(again)
-        file.close()
-        return
-    with psycopg.connect(database.url.replace("+psycopg", "")) as connection:
-        connection.execute("SET session_replication_role = replica")
-        connection.execute(statement.encode())
-
-
 TAMPERINGS = {
     "another person told": ("UPDATE escalations SET told = '[\"adi\"]' WHERE id = {id}", 7),
     "fired earlier": ("UPDATE escalations SET fired_at = due_at WHERE id = {id}", 7),
@@ -207,7 +189,7 @@ def test_change_behind_the_logs_back_is_found_where_it_was_made(office: Office, 
     _fire_all(office, 2)
     _seal(office.database)
     statement, place = TAMPERINGS[name]
-    _tamper(office.database, statement.format(id=_id_at(office, place)))
+    tamper(office.database, statement.format(id=_id_at(office, place)))
     assert _verify(office)[2] == place
     assert _verify(office, last=10 - place + 1)[2] is not None, "nor is the badge of the page green"
 
@@ -217,7 +199,7 @@ def test_rows_that_come_after_deleted_ones_do_not_hide_them(office: Office, name
     _fire_all(office, 2)
     _seal(office.database)
     statement, place = TAMPERINGS[name]
-    _tamper(office.database, statement.format(id=_id_at(office, place)))
+    tamper(office.database, statement.format(id=_id_at(office, place)))
     office.receive("Q-later")
     office.pass_time(20_000)
     office.tick_all()
@@ -232,11 +214,11 @@ def test_head_kept_elsewhere_tells_that_the_end_was_cut_off_with_its_seals(offic
         kept = escalations.head(connection)
         assert (kept.seq, escalations.hash_at(connection, kept.seq)) == (10, kept.hash)
         assert escalations.verify(connection).head == kept
-    _tamper(
+    tamper(
         office.database,
         "DELETE FROM escalations WHERE id IN (SELECT escalation_id FROM escalation_seals WHERE seq > 7)",
     )
-    _tamper(office.database, "DELETE FROM escalation_seals WHERE seq > 7")
+    tamper(office.database, "DELETE FROM escalation_seals WHERE seq > 7")
     assert _verify(office) == (7, 0, None), "nothing inside can tell"
     with office.database.read() as connection:
         assert escalations.hash_at(connection, kept.seq) is None
@@ -252,7 +234,7 @@ def test_last_part_of_the_chain_can_be_checked_alone(office: Office) -> None:
     _fire_all(office, 2)
     _seal(office.database)
     assert _verify(office, last=3) == (10, 0, None)
-    _tamper(office.database, "UPDATE escalation_seals SET hash = '0' WHERE seq = 9")
+    tamper(office.database, "UPDATE escalation_seals SET hash = '0' WHERE seq = 9")
     assert _verify(office, last=3)[2] == 9
 
 
@@ -267,7 +249,7 @@ def test_chain_is_followed_over_many_pages(office: Office, monkeypatch: pytest.M
     _fire_all(office, 2)
     _seal(office.database)
     assert _verify(office) == (10, 0, None)
-    _tamper(office.database, f"UPDATE escalations SET level = 9 WHERE id = {_id_at(office, 10)}")
+    tamper(office.database, f"UPDATE escalations SET level = 9 WHERE id = {_id_at(office, 10)}")
     assert _verify(office)[2] == 10
 
 
