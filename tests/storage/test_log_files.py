@@ -10,6 +10,7 @@ from bridge.chain import Broken, follow
 from bridge.reports.clocks import Kind
 from bridge.storage import escalations
 from bridge.storage.escalations import Wanted
+from bridge.storage.tables import escalations as log
 from tests.storage.office import LADDER, Office
 
 
@@ -52,6 +53,11 @@ def test_rows_without_a_number_are_no_part_of_the_chain(fired: Office, form: str
     without = lines[1].replace('"seq": 1,', '"seq": null,') if form == "json" else "," + lines[1].partition(",")[2]
     file = io.StringIO("\n".join([lines[0], without, *lines[1:]]))
     assert len(list(follow(log_files.links(file)))) == 18
+
+
+def test_file_holds_every_column_of_the_log() -> None:
+    called = {"to" if column.name == "target" else column.name for column in log.c}
+    assert called | {"seq", "hash", "delivered", "answered"} == set(log_files.KEYS)
 
 
 def test_row_that_comes_twice_breaks_the_chain(fired: Office) -> None:
