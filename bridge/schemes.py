@@ -8,6 +8,7 @@ import base64
 import binascii
 import hmac
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,10 +22,13 @@ from bridge.signing import (
     Matched,
     NotAuthentic,
     VerifyingKey,
+    Work,
+    mac,
     matched,
     sending_key,
     sign,
     verifying_key,
+    work_of,
 )
 
 Environ = Mapping[str, Any]
@@ -70,13 +74,14 @@ class Sending(NamedTuple):
 class Scheme:
     """One way to prove it: `read_key` turns a key's text into what `check` compares with, or raises BadKey.
 
-    `proof` is the sender's side: the headers to post with.
+    `proof` is the sender's side: the headers to post with. `work` is what `check` does to a body it refuses.
     """
 
     read_key: Callable[[str], Any]
     check: Callable[[Sequence[Any], Shown], Matched]
     proof: Callable[[Sending], dict[str, str]]
     decoy: Any
+    work: Callable[[Sequence[Any]], Work]
 
 
 def secret_text(text: str) -> bytes:
@@ -113,7 +118,7 @@ _HEX_MAC = re.compile(r"sha256=([0-9a-fA-F]{64})", re.ASCII)
 def _hmac_sha256(keys: Sequence[bytes], shown: Shown) -> Matched:
     """GitHub's way: `sha256=` and the hexadecimal HMAC of the body. No timestamp: ids are remembered for good."""
     given = _HEX_MAC.fullmatch(shown.header(shown.headers.signature))
-    expected = [hmac.digest(key, shown.body, sha256) for key in keys]
+    expected = [mac(key, shown.body) for key in keys]
     number = first_equal(expected, bytes.fromhex(given[1]) if given else b"")
     return Matched(_id(shown), number)
 
@@ -124,14 +129,16 @@ def _basic(keys: Sequence[bytes], shown: Shown) -> Matched:
         given = base64.b64decode(credentials, validate=True) if scheme.lower() == "basic" else b""
     except (binascii.Error, ValueError):
         given = b""
-    return Matched(_id(shown), first_equal(keys, given))
+    number = first_equal(keys, given)
+    return Matched(_id(shown), number)
 
 
 def _bearer(keys: Sequence[bytes], shown: Shown) -> Matched:
     scheme, _, token = shown.header("Authorization").partition(" ")
     # WSGI hands headers out as Latin-1.
     given = token.encode("latin-1", "replace") if scheme.lower() == "bearer" else b""
-    return Matched(_id(shown), first_equal(keys, given))
+    number = first_equal(keys, given)
+    return Matched(_id(shown), number)
 
 
 def _open311(keys: Sequence[bytes], shown: Shown) -> Matched:  # noqa: ARG001 - one shape for all schemes
@@ -185,13 +192,22 @@ def _with_token(sending: Sending) -> dict[str, str]:
     return {"Authorization": f"Bearer {sending.key}", sending.headers.id: sending.webhook_id}
 
 
-_DECOY = b"\x00" * 32
+def _macs(keys: Sequence[Any]) -> Work:
+    return Work(macs=len(keys))
+
+
+def _no_work(keys: Sequence[Any]) -> Work:  # noqa: ARG001 - one shape for all schemes
+    return Work()
+
+
+#: Compared with where there is no key. Nobody can show it: who could, would learn by time that there is none.
+_DECOY = secrets.token_bytes(32)
 
 #: By the names sources.toml uses.
 SCHEMES: Mapping[str, Scheme] = {
-    "standard-webhooks": Scheme(verifying_key, _standard, _signed, _DECOY),
-    "hmac-sha256": Scheme(secret_text, _hmac_sha256, _with_mac, _DECOY),
-    "basic": Scheme(user_and_password, _basic, _with_password, _DECOY),
-    "bearer": Scheme(secret_text, _bearer, _with_token, _DECOY),
-    "open311": Scheme(secret_text, _open311, _with_token, _DECOY),
+    "standard-webhooks": Scheme(verifying_key, _standard, _signed, _DECOY, work_of),
+    "hmac-sha256": Scheme(secret_text, _hmac_sha256, _with_mac, _DECOY, _macs),
+    "basic": Scheme(user_and_password, _basic, _with_password, _DECOY, _no_work),
+    "bearer": Scheme(secret_text, _bearer, _with_token, _DECOY, _no_work),
+    "open311": Scheme(secret_text, _open311, _with_token, _DECOY, _no_work),
 }

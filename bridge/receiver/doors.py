@@ -4,11 +4,11 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bridge.keyring import Keyring
+from bridge.keyring import Key, Keyring
 from bridge.schemes import Environ, Headers, Scheme, Shown, first_equal
-from bridge.signing import NotAuthentic
+from bridge.signing import NotAuthentic, Work, pretend
 from bridge.throttle import Throttle
 
 
@@ -43,10 +43,9 @@ class Door:
             NotAuthentic: for any reason.
         """
         now_s = time.time()
-        live = self.keyring.live(now_s) if self.keyring else []
+        live = self._live(now_s)
         # Without a key something is compared all the same: an unknown source costs what a bad key costs.
-        keys = [ready for _, ready in live] or [self.scheme.decoy]
-        found = self.scheme.check(keys, Shown(environ, self.headers, body, now_s))
+        found = self.scheme.check(self._compared(live), Shown(environ, self.headers, body, now_s))
         if not live:
             raise NotAuthentic("no_key")
         return Verified(found.webhook_id, live[found.key_number][0].id)
@@ -57,11 +56,21 @@ class Door:
         Raises:
             NotAuthentic: none of them.
         """
-        live = self.keyring.live(time.time()) if self.keyring else []
-        number = first_equal([ready for _, ready in live] or [self.scheme.decoy], text.encode("utf-8", "replace"))
+        live = self._live(time.time())
+        number = first_equal(self._compared(live), text.encode("utf-8", "replace"))
         if not live:
             raise NotAuthentic("no_key")
         return live[number][0].id
+
+    def work(self) -> Work:
+        """Return what it does to a body before it refuses it."""
+        return self.scheme.work(self._compared(self._live(time.time())))
+
+    def _live(self, now_s: float) -> list[tuple[Key, Any]]:
+        return self.keyring.live(now_s) if self.keyring else []
+
+    def _compared(self, live: list[tuple[Key, Any]]) -> list[Any]:
+        return [ready for _, ready in live] or [self.scheme.decoy]
 
     def let_through(self) -> None:
         """Count one more.
@@ -74,3 +83,17 @@ class Door:
 
 
 Doors = Mapping[str, Door]
+
+#: What an unknown source is refused by: one key of Standard Webhooks that nobody has.
+_LEAST_WORK = Work(copies=1, macs=1)
+
+
+def even_out(doors: Doors, refused_by: Door, environ: Environ, body: bytes) -> None:
+    """Make a refusal as much work as the hardest door makes of it, or time would tell which sources there are.
+
+    By how it proves itself and how many keys it has, a source goes over the body never, once or several times.
+    """
+    each = [door.work() for door in doors.values()]
+    most = [max(times) for times in zip(_LEAST_WORK, *each, strict=True)]
+    missing = Work(*(all_of_it - done for all_of_it, done in zip(most, refused_by.work(), strict=True)))
+    pretend(missing, environ.get("HTTP_WEBHOOK_SIGNATURE", ""), body)

@@ -21,7 +21,7 @@ from bridge.arrivals import MAX_BODY_BYTES as MAX_BODY_BYTES
 from bridge.arrivals import Arrivals
 from bridge.broker.messages import Message
 from bridge.broker.publisher import NotDurable, Publisher
-from bridge.receiver.doors import Door, Doors, TooMany, Verified
+from bridge.receiver.doors import Door, Doors, TooMany, Verified, even_out
 from bridge.schemes import SCHEMES, Headers
 from bridge.signing import NotAuthentic
 from bridge.strict_json import NotJson
@@ -187,6 +187,7 @@ def _let_in(receiver: Receiver, source: str, environ: Environ, body: bytes) -> V
         # Only now: whoever has no key must not use up what the city may send.
         door.let_through()
     except NotAuthentic as error:
+        even_out(receiver.doors, door, environ, body)
         outcome = "unknown_source" if door is _NO_DOOR else error.reason
         raise Refused(401, outcome, "Not authentic.") from error
     except TooMany as error:

@@ -174,12 +174,12 @@ def test_headers_are_those_the_source_names() -> None:
 
 def decoyed(scheme: str) -> dict[str, str]:
     """Return what somebody would show who knows the key an unknown source is compared with."""
-    zero = bytes(32)
+    decoy = SCHEMES[scheme].decoy
     shown: dict[str, Callable[[], dict[str, str]]] = {
-        "standard-webhooks": lambda: standard(sign(zero, "msg_1", NOW_S, BODY)),
-        "hmac-sha256": lambda: {"HTTP_X_HUB_SIGNATURE_256": "sha256=" + hmac.new(zero, BODY, sha256).hexdigest()},
-        "basic": lambda: {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(zero).decode()},
-        "bearer": lambda: {"HTTP_AUTHORIZATION": "Bearer " + zero.decode()},
+        "standard-webhooks": lambda: standard(sign(decoy, "msg_1", NOW_S, BODY)),
+        "hmac-sha256": lambda: {"HTTP_X_HUB_SIGNATURE_256": "sha256=" + hmac.new(decoy, BODY, sha256).hexdigest()},
+        "basic": lambda: {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(decoy).decode()},
+        "bearer": lambda: {"HTTP_AUTHORIZATION": "Bearer " + decoy.decode("latin-1")},
         "open311": dict,
     }
     return shown[scheme]()
