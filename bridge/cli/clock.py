@@ -39,7 +39,7 @@ def clock() -> None:
 def explain(ticket: str, kind: str | None, lang: str, as_json: bool) -> None:
     """Account for the clocks of a report: what counted, pauses, days off, what fired, what comes and whom it reaches.
 
-    Example: bridge clock explain K7Q2-9XWM-4T8R --kind acknowledge --lang id
+    Example: bridge clock explain K7Q2-9XWM-4T8K --kind acknowledge --lang id
     """
     service = open_service(need_rules=True)
     found, where, names, now = service.rules.deciding(lambda: _look(service, ticket, kind))

@@ -69,7 +69,7 @@ def ticket_option(_: click.Context, __: click.Parameter, value: str) -> str:
     """Read a ticket in any way a person may write it."""
     ticket = read_ticket(value)
     if ticket is None:
-        raise click.BadParameter(f"{value!r} is not a ticket like K7Q2-9XWM-4T8R; check for a slip")
+        raise click.BadParameter(f"{value!r} is not a ticket like K7Q2-9XWM-4T8K; check for a slip")
     return ticket
 
 

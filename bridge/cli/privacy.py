@@ -77,7 +77,7 @@ def forget(ticket: str, reason: str, even_open: bool, yes: bool) -> None:
 
     Category, office, clocks, outcome, history and the escalation log stay.
 
-    Example: bridge forget K7Q2-9XWM-4T8R --reason "permintaan pelapor 17/2026"
+    Example: bridge forget K7Q2-9XWM-4T8K --reason "permintaan pelapor 17/2026"
     """
     if not yes:
         click.confirm(f"Remove the personal data of {ticket}? Nobody can bring it back.", abort=True)

@@ -52,7 +52,7 @@ def list_reports(status: str | None, assignee: str, office: str, search: str, mo
 def show_report(ticket: str, reveal: bool, as_json: bool) -> None:
     """Show a report with its clocks and history; who complains is masked.
 
-    Example: bridge reports show K7Q2-9XWM-4T8R
+    Example: bridge reports show K7Q2-9XWM-4T8K
     """
     from bridge.looking import revealed, veiled
     from bridge.storage import reports as stored
@@ -123,7 +123,7 @@ def list_updates(ticket: str, as_json: bool) -> None:
 def list_looks(ticket: str, as_json: bool) -> None:
     """List who looked at the personal data of a report, newest first.
 
-    Example: bridge reports looks K7Q2-9XWM-4T8R
+    Example: bridge reports looks K7Q2-9XWM-4T8K
     """
     from bridge.storage import looks
     from bridge.storage import reports as stored
@@ -144,7 +144,7 @@ def list_looks(ticket: str, as_json: bool) -> None:
 def list_alike(ticket: str, as_json: bool) -> None:
     """List reports, open and closed, that may be about the same grievance, with a score up to 100 and the reasons.
 
-    Example: bridge reports like K7Q2-9XWM-4T8R
+    Example: bridge reports like K7Q2-9XWM-4T8K
     """
     from bridge.comparing import alike
     from bridge.storage import reports as stored
@@ -168,7 +168,7 @@ def list_alike(ticket: str, as_json: bool) -> None:
 def acknowledge(ticket: str, person: str) -> None:
     """Acknowledge a report; the clock is met and nobody further is told.
 
-    Example: bridge reports ack K7Q2-9XWM-4T8R
+    Example: bridge reports ack K7Q2-9XWM-4T8K
     """
     service = open_service(need_rules=True)
     result = service.casework.acknowledge(ticket, _actor(service, person))
@@ -188,7 +188,7 @@ def move_report(
 ) -> None:
     """Move a report to its next state.
 
-    Example: bridge reports move K7Q2-9XWM-4T8R close --outcome settled
+    Example: bridge reports move K7Q2-9XWM-4T8K close --outcome settled
     """
     service = open_service(need_rules=True)
     details = Details(Outcome(outcome) if outcome else None, case_number, missing, reason)
@@ -202,7 +202,7 @@ def move_report(
 def meet(ticket: str, kind: str) -> None:
     """Say that one obligation has been done, such as the summons.
 
-    Example: bridge reports meet K7Q2-9XWM-4T8R summons
+    Example: bridge reports meet K7Q2-9XWM-4T8K summons
     """
     service = open_service(need_rules=True)
     service.casework.meet(Kind(kind), ticket, me())
@@ -216,7 +216,7 @@ def meet(ticket: str, kind: str) -> None:
 def assign(ticket: str, person_id: str, reason: str) -> None:
     """Give a report to somebody else; its clocks run on.
 
-    Example: bridge reports assign K7Q2-9XWM-4T8R budi --reason "cuti"
+    Example: bridge reports assign K7Q2-9XWM-4T8K budi --reason "cuti"
     """
     from bridge.storage import people
 
@@ -234,7 +234,7 @@ def assign(ticket: str, person_id: str, reason: str) -> None:
 def escalate(ticket: str, kind: str, reason: str) -> None:
     """Send a report up one rung before its time; the later rungs keep theirs.
 
-    Example: bridge reports escalate K7Q2-9XWM-4T8R --reason "bayi, susu kedaluwarsa"
+    Example: bridge reports escalate K7Q2-9XWM-4T8K --reason "bayi, susu kedaluwarsa"
     """
     service = open_service(need_rules=True)
     report = service.casework.hurry(ticket, me(), reason, kind=Kind(kind))
@@ -248,7 +248,7 @@ def escalate(ticket: str, kind: str, reason: str) -> None:
 def merge(ticket: str, into: str, reason: str) -> None:
     """Close a report as the duplicate of another, which keeps the earlier deadlines; reopening it takes that back.
 
-    Example: bridge reports merge K7Q2-9XWM-4T8R --into 4TZ9-K2M7-0HQ3 --reason "pengaduan yang sama"
+    Example: bridge reports merge K7Q2-9XWM-4T8K --into 4TZ9-K2M7-0HQX --reason "pengaduan yang sama"
     """
     service = open_service(need_rules=True)
     service.casework.merge(ticket, into, me(), reason)
@@ -262,7 +262,7 @@ def merge(ticket: str, into: str, reason: str) -> None:
 def transfer(ticket: str, office: str, reason: str) -> None:
     """Give a report to another office; its clocks go on.
 
-    Example: bridge reports transfer K7Q2-9XWM-4T8R bpsk-bandung --reason "domisili konsumen di Bandung"
+    Example: bridge reports transfer K7Q2-9XWM-4T8K bpsk-bandung --reason "domisili konsumen di Bandung"
     """
     service = open_service(need_rules=True)
     report = service.casework.transfer(ticket, office, me(), reason)

@@ -13,7 +13,7 @@ from bridge.reports.states import Status
 
 #: An address that is nobody's (RFC 2606).
 OURS = "https://jembatan.example"
-TICKET = "K7Q2-9XWM-4T8R"
+TICKET = "K7Q2-9XWM-4T8K"
 _TITLE = "Motor ditarik leasing di jalan tanpa surat tugas"
 #: A text with every kind of paragraph.
 A_BODY = f"Yth. Ani,\n\n  Tiket : {TICKET}\n\n--------\n\nTanggapi:\n{OURS}/a/token\n\nBuka:\n{OURS}/desk/"

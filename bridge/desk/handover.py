@@ -39,7 +39,7 @@ def blueprint(service: Service) -> Blueprint:
     def merge(ticket: str) -> Response:
         into = read_ticket(request.form.get("into", ""))
         if into is None:
-            abort(400, "Write the ticket that goes on, like K7Q2-9XWM-4T8R.")
+            abort(400, "Write the ticket that goes on, like K7Q2-9XWM-4T8K.")
         service.casework.merge(ticket, into, acting(g.person), request.form.get("reason", ""))
         return redirect(url_for("report.show", ticket=into))
 

@@ -27,7 +27,7 @@ def report_id_for(source: str, external_id: str) -> str:
 
 
 def ticket_for(key: bytes, source: str, external_id: str) -> str:
-    """Return the citizen's ticket, like `K7Q2-9XWM-4T8R`.
+    """Return the citizen's ticket, like `K7Q2-9XWM-4T8K`.
 
     Eleven characters (55 bits) of HMAC-SHA256 under the ticket key, then a check character. Without the
     key nobody can compute or guess one; with it a retry gets the same ticket without a look-up.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.broker.topology import ROUTES
+from bridge.reports.tickets import read_ticket
 from config.settings import SETTINGS
 from consumers.steps import STEPS
 
@@ -179,6 +180,29 @@ def test_nothing_kept_says_where_it_was_made() -> None:
     for name, text in texts():
         assert not re.search(rf"(?<![\w.@-]){workshop}(?![\w-])", text), name
         assert not [trace for trace in traces if trace in text], name
+
+
+TICKET = re.compile(r"(?<![\w-])[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}(?![\w-])")
+
+
+def test_every_ticket_we_show_as_an_example_is_one() -> None:
+    """Who tries the example of a command must not be told that it is no ticket. Contracts keep theirs."""
+    ours = [
+        path for path in kept_files() if path.suffix in (".py", ".html", ".md", ".txt") and "tests" not in path.parts
+    ]
+    contracts = {ROOT / "bridge/api/for_office.py", ROOT / "CHANGELOG.md"}
+    shown = {ticket for path in {*ours} - contracts for ticket in TICKET.findall(path.read_text())}
+    assert shown
+    assert [ticket for ticket in shown if read_ticket(ticket) != ticket] == []
+
+
+def test_readme_names_each_page_once_and_sends_a_report_byte_for_byte() -> None:
+    text = (ROOT / "README.md").read_text()
+    pages = re.findall(r"\]\((docs/[^)]+)\)", text.partition("Where to look next:")[2].partition("\n\n")[0])
+    assert len(pages) == len(set(pages)), pages
+    # `-d @file` takes the line ends out, and the signature no longer fits.
+    assert not re.search(r"curl(?:[^\n]|\\\n)* (?:-d|--data) @", text)
+    assert "--data-binary @" in text
 
 
 # --- the tests of the test ------------------------------------------------------------------------------------------

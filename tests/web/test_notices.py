@@ -25,7 +25,7 @@ NOBODYS = ticket_for(b"another key", "qlue", "QL-1")
 def test_preview_prints_subject_and_text_or_html(desk: Desk, kind: str) -> None:
     text, html = desk.run("notices", "preview", kind, "--lang", "id"), desk.run("notices", "preview", kind, "--html")
     subject, empty, *body = text.output.splitlines()
-    assert "K7Q2-9XWM-4T8R" in subject
+    assert "K7Q2-9XWM-4T8K" in subject
     assert (empty, body[0]) == ("", "Yth. Ani Rahmawati,")
     assert html.output.startswith('<!doctype html>\n<html lang="en">')
 

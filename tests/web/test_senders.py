@@ -308,6 +308,13 @@ def test_page_for_engineers_names_every_file_and_only_files_that_exist() -> None
     assert named == {path.name for path in FOLDER.iterdir() if path.is_file()}
 
 
+def test_page_for_engineers_begins_with_how_to_get_the_files() -> None:
+    commands = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "integrate.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert commands[0].startswith("git clone ")
+    assert "&& cd jembatan" in commands[0]
+    assert commands[1].startswith("script/up")
+
+
 def test_page_for_engineers_has_a_line_for_every_answer_of_the_way_in() -> None:
     text = (ROOT / "docs" / "integrate.md").read_text()
     for status in (200, 202, 400, 401, 405, 411, 413, 415, 429, 431, 503):
