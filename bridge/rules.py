@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from bridge.reports.rulebook import Rulebook, UnknownVersion
-from bridge.storage import versions
+from bridge.storage import people, versions
 from bridge.storage.database import Database
 from bridge.storage.reports import open_by_office
 from config.calendars import calendar_from, definition_of
@@ -31,6 +31,17 @@ class Rules:
         with self._database.read() as connection:
             found = open_by_office(connection)
         return {office: count for office, count in sorted(found.items()) if office not in self.book.offices}
+
+    def unknown_people(self) -> dict[str, set[str]]:
+        """Return the persons today's ladders name that are not here, each with the clocks that name them."""
+        with self._database.read() as connection:
+            here = {person.person_id for person in people.active(connection)}
+        found: dict[str, set[str]] = {}
+        for set_name, policies in self.book.policies.items():
+            for kind, policy in policies.items():
+                for name in policy.persons - here:
+                    found.setdefault(name, set()).add(f"{set_name}.{kind}")
+        return dict(sorted(found.items()))
 
     def deciding(self, decide: Callable[[], _T]) -> _T:
         """Return `decide()`; if it meets a version another process started, load it and decide again."""

@@ -13,12 +13,24 @@ import holidays
 from bridge.reports.calendars import Hours, Period, WorkingCalendar
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+#: Nobody plans before or after these; the calendar of Python ends in both directions.
+FIRST_YEAR, LAST_YEAR = 1900, 2200
 _DAY = 1440
 _STRETCH = re.compile(r"([0-9]{1,2}):([0-5][0-9])-([0-9]{1,2}):([0-5][0-9])")
 
 
 class BadHours(ValueError):
     """Opening hours that cannot be read."""
+
+
+class NotInTheLibrary(ValueError):
+    """Days off are asked for that the library does not list for this country."""
+
+    def __init__(self, country: str, missing: list[str]) -> None:
+        what, remedy = "public holidays", "leave holidays out, and write overrides"
+        if missing == ["government"]:
+            what, remedy = "joint leave", "write joint_leave = false, and overrides for it"
+        super().__init__(f"the library knows no {what} of {country}; {remedy}")
 
 
 def build_calendar(name: str, content: Mapping[str, Any]) -> WorkingCalendar:
@@ -29,6 +41,8 @@ def build_calendar(name: str, content: Mapping[str, Any]) -> WorkingCalendar:
     Raises:
         BadHours: a stretch of hours is not `07:30-12:00`, or they overlap.
         NoWorkingTime: no hours at all.
+        NotInTheLibrary: the library lists no such days off for this country.
+        NotImplementedError: it does not know the country.
     """
     week = _week(content["hours"])
     days_off = _proposed(content)
@@ -106,6 +120,10 @@ def _proposed(content: Mapping[str, Any]) -> dict[date, str]:
         return {}
     # Without `government` the library leaves joint leave (cuti bersama) out: up to 11 days a year.
     categories = ("public", "government") if content["joint_leave"] else ("public",)
+    supported = holidays.country_holidays(content["holidays"]).supported_categories
+    missing = [category for category in categories if category not in supported]
+    if missing:
+        raise NotInTheLibrary(content["holidays"], missing)
     first, last = content["years"]
     days = holidays.country_holidays(
         content["holidays"], years=range(first, last + 1), categories=categories, language="id"

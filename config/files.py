@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -28,6 +28,13 @@ from config.sources import Source, read_sources
 if TYPE_CHECKING:
     from bridge.delivery.notices import Texts
 
+#: Every report needs the others; without these something goes on without a deadline.
+_MAY_BE_MISSING = {
+    Kind.COMPLETION: "asking the citizen",
+    Kind.SUMMONS: "registering",
+    Kind.FIRST_HEARING: "registering",
+    Kind.DECISION: "registering",
+}
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -77,7 +84,7 @@ def read_configuration(
     sources = read_sources(reading, env, warnings)
     calendars = _calendars(reading, today or datetime.now(UTC).date(), remarks)
     offices = _offices(reading)
-    policies = _policies(reading)
+    policies = _policies(reading, remarks)
     rules = _rules(reading)
     channels = _channels(reading, env)
     both = sorted({*sources} & {*channels.sources, *channels.unset})
@@ -149,7 +156,7 @@ def _offices(reading: Reading) -> dict[str, Office]:
     return found
 
 
-def _policies(reading: Reading) -> dict[str, dict[Kind, Policy]]:
+def _policies(reading: Reading, remarks: list[str]) -> dict[str, dict[Kind, Policy]]:
     found: dict[str, dict[Kind, Policy]] = {}
     content = reading.toml("policies.toml")
     for set_name, clocks in (content or {}).items():
@@ -167,7 +174,23 @@ def _policies(reading: Reading) -> dict[str, dict[Kind, Policy]]:
                 found.setdefault(set_name, {})[Kind(kind)] = policy
     if content is not None:
         _check_defaults(reading, content)
+    remarks += _left_out(found)
     return found
+
+
+def _left_out(policies: Mapping[str, Mapping[Kind, Policy]]) -> Iterator[str]:
+    """Yield which clocks are allowed to be missing, or to have no end, and what that means."""
+    default = policies.get("default", {})
+    for kind, when in _MAY_BE_MISSING.items():
+        if kind not in default:
+            yield f"policies.toml: default.{kind}: missing, so {when} starts no such clock"
+    for set_name, clocks in policies.items():
+        completion = clocks.get(Kind.COMPLETION)
+        if completion and completion.steps[-1].deed is not Deed.CLOSE:
+            yield (
+                f"policies.toml: {set_name}.completion: without `close` at its end a report waits for its citizen for "
+                "ever, or until somebody closes it"
+            )
 
 
 def _check_defaults(reading: Reading, content: dict[str, Any]) -> None:

@@ -7,13 +7,12 @@ from zoneinfo import available_timezones
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
-from bridge.reports.clocks import BadSpan, Deed, parse_span
+from bridge.reports.clocks import BadSpan, Deed, Unit, parse_span
 from bridge.reports.people import Role
 from bridge.reports.routing import FIELDS
 from bridge.schemes import SCHEMES
-from config.calendars import DAYS, BadHours, stretch
+from config.calendars import DAYS, FIRST_YEAR, LAST_YEAR, BadHours, stretch
 
-_FIRST_YEAR, _LAST_YEAR = 1900, 2200
 NAME = r"[a-z0-9][a-z0-9-]{0,63}\Z"
 _VARIABLE = validate.Regexp(r"[A-Z][A-Z0-9_]*\Z")
 _VARIABLE_OR_NONE = validate.Regexp(r"([A-Z][A-Z0-9_]*)?\Z")
@@ -128,6 +127,11 @@ class RungSchema(Checked):
     do = fields.String(required=True, validate=validate.OneOf([d for d in Deed if d is not Deed.WARN]))
     repeat = fields.Nested(RepeatSchema, load_default=None)
 
+    @validates_schema
+    def _no_desk(self, data: dict[str, Any], **_: Any) -> None:
+        if data["to"] == "citizen" and data["do"] in (Deed.REASSIGN, Deed.BOTH):
+            raise ValidationError("the citizen has no desk a report could go to; write notify", "do")
+
 
 class _InBothLanguages(fields.Field):  # type: ignore[type-arg]
     """A text, or a table with `id` and `en`; loaded as (Indonesian or the only one, English or None)."""
@@ -152,6 +156,22 @@ class ClockSchema(Checked):
     warn = fields.List(fields.String(validate=_warning), load_default=list)
     ladder = fields.List(fields.Nested(RungSchema), required=True, validate=validate.Length(min=1))
 
+    @validates_schema
+    def _some_time(self, data: dict[str, Any], **_: Any) -> None:
+        if not parse_span(data["span"]).amount:
+            raise ValidationError(f"{data['span']!r} leaves nobody any time; a rung may be at 0, a span not", "span")
+
+    @validates_schema
+    def _counts_days(self, data: dict[str, Any], **_: Any) -> None:
+        spans = (data["span"], *(rung["at"] for rung in data["ladder"]))
+        if any(parse_span(text).unit is Unit.WORKING_DAYS for text in spans):
+            return
+        usual = {"count_from": "next day", "cut_off": None, "due": "end of day"}
+        idle = [name for name, value in usual.items() if data[name] != value]
+        if idle:
+            fault = "no effect: nothing of this clock is counted in working days; leave it out"
+            raise ValidationError({name: [fault] for name in idle})
+
 
 def _stretch(text: str) -> None:
     try:
@@ -170,8 +190,8 @@ def _day(value: object) -> None:
     # Not isinstance: TOML's datetimes are dates to Python.
     if type(value) is not date:
         raise ValidationError("write a date without quotes, like 2026-06-01")
-    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
-        raise ValidationError(f"must be a date of the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValidationError(f"must be a date of the years {FIRST_YEAR} to {LAST_YEAR}")
 
 
 def _week() -> fields.Dict:
@@ -213,7 +233,7 @@ class CalendarSchema(Checked):
     zone = fields.String(required=True, validate=lambda zone: _zone(zone))
     holidays = fields.String(load_default="")
     years = fields.List(
-        fields.Integer(strict=True, validate=validate.Range(_FIRST_YEAR, _LAST_YEAR)),
+        fields.Integer(strict=True, validate=validate.Range(FIRST_YEAR, LAST_YEAR)),
         load_default=lambda: [2024, 2030],
         validate=validate.Length(equal=2),
     )
@@ -229,6 +249,10 @@ class CalendarSchema(Checked):
             raise ValidationError("the first year, then the last one", "years")
 
 
+#: What these mean differs from server to server, or they are no zone at all.
+_NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
+
+
 def _zone(name: str) -> None:
-    if name not in available_timezones():
+    if name not in available_timezones() - _NO_ZONES:
         raise ValidationError(f"{name!r} is not an IANA zone, like Asia/Jakarta")

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, event_in, lost_offices, open_service, show_json
+from bridge.cli.common import as_json, event_in, lost_offices, open_service, show_json, unknown_people
+from bridge.reports.people import Role
 from bridge.service import Service
 from bridge.words import length, say
 from config.settings import SETTINGS
@@ -132,6 +133,7 @@ def doctor() -> None:
         ("database", _check_database),
         ("data key", _check_data_key),
         ("offices", _check_offices),
+        ("people", _check_people),
         ("queue", _check_queue),
         ("spool", _check_spool),
         ("clocks", _check_clocks),
@@ -154,7 +156,15 @@ def _told(name: str, found: Sequence[str], word: str, colour: str) -> bool:
 
 
 def _remarks(service: Service) -> list[str]:
-    return list(service.configuration.remarks)
+    from bridge.storage.database import DatabaseAway
+    from bridge.storage.migrate import NotMigrated, check
+
+    try:
+        check(service.database)
+        unknown = unknown_people(service.rules)
+    except (DatabaseAway, NotMigrated):
+        unknown = []  # said above
+    return [*service.configuration.remarks, *unknown]
 
 
 def _check_configuration(service: Service) -> list[str]:
@@ -193,6 +203,22 @@ def _check_offices(service: Service) -> list[str]:
         return lost_offices(service.rules)
     except (DatabaseAway, NotMigrated):
         return ["cannot be seen without the database"]
+
+
+def _check_people(service: Service) -> list[str]:
+    from bridge.storage import people
+    from bridge.storage.database import DatabaseAway
+    from bridge.storage.migrate import NotMigrated, check
+
+    try:
+        check(service.database)
+        with service.database.read() as connection:
+            admins = [person for person in people.active(connection) if person.role is Role.ADMIN]
+    except (DatabaseAway, NotMigrated):
+        return ["cannot be seen without the database"]
+    if admins:
+        return []
+    return ["nobody is admin, so that what ladders send there reaches no one; run: bridge people add … --role admin"]
 
 
 def _check_data_key(service: Service) -> list[str]:

@@ -60,6 +60,15 @@ def lost_offices(rules: Rules) -> list[str]:
     ]
 
 
+def unknown_people(rules: Rules) -> list[str]:
+    """Return which persons ladders name that are not here, a line for each."""
+    return [
+        f"policies.toml: {', '.join(sorted(clocks))}: person:{name} is nobody here, and that rung is passed over; run: "
+        f"bridge people add {name} …, or name somebody else"
+        for name, clocks in rules.unknown_people().items()
+    ]
+
+
 def ticket_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument TICKET, in any way a person may write it."""
     return click.argument("ticket", callback=ticket_option)(function)

@@ -25,6 +25,7 @@ from bridge.reports.routing import route
 from bridge.reports.rulebook import Rulebook
 from bridge.service import Service
 from bridge.words import say
+from config.calendars import FIRST_YEAR, LAST_YEAR
 
 
 @click.command()
@@ -48,7 +49,7 @@ def plan(file: Path, at_text: str, source: str, roles: bool, expect: Path | None
     Example: bridge clock plan report.json --at 2026-11-23T10:00 --roles --expect plan.json
     """
     service = open_service()
-    event = _submission(event_in(file), source, moment(at_text) if at_text else datetime.now(UTC))
+    event = _submission(event_in(file), source, _received(at_text))
     people = None if roles else _people(service)
     planned = _planned(event, service.configuration.rulebook, people, lang)
     if expect is not None:
@@ -57,6 +58,15 @@ def plan(file: Path, at_text: str, source: str, roles: bool, expect: Path | None
         show_json(planned)
     else:
         _print_plan(planned, lang)
+
+
+def _received(text: str) -> datetime:
+    at = moment(text) if text else datetime.now(UTC)
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise click.BadParameter(
+            f"{text!r}: nobody plans but for the years {FIRST_YEAR} to {LAST_YEAR}", param_hint="--at"
+        )
+    return at
 
 
 def _submission(checked: dict[str, Any], source: str, at: datetime) -> CityEvent:
@@ -106,7 +116,7 @@ def _stand_ins(book: Rulebook) -> Desk:
         for role in Role
         for number in range(turns if role is Role.OFFICER else 1)
     ]
-    named = {step.to.removeprefix("person:") for step in steps if step.to.startswith("person:")}
+    named = {name for policies in book.policies.values() for policy in policies.values() for name in policy.persons}
     people += [Person(name, "", Role.OFFICER, "") for name in sorted(named)]
     return Desk(people, {})
 

@@ -151,6 +151,11 @@ class Policy:
         """Return whose rule it is, in this language if it was written in both."""
         return self.source_en if language == "en" and self.source_en is not None else self.source
 
+    @property
+    def persons(self) -> frozenset[str]:
+        """Return the ids of the persons its rungs name."""
+        return frozenset(step.to.removeprefix("person:") for step in self.steps if step.to.startswith("person:"))
+
     def definition(self) -> dict[str, Any]:
         """Return the policy as plain JSON values, for the store of versions.
 

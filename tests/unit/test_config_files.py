@@ -246,6 +246,40 @@ WRONG = [
     (P, RIGHT[P], RIGHT[P].replace("default.triage", "fast.triage"), "default.triage: missing; every report needs"),
     (P, "\n[default", "\nfast = 5\n[default", "fast: write tables like [fast.acknowledge]"),
     (P, "\n[default", "\n[fast]\ntriage = 5\n[default", "fast.triage: Invalid input type"),
+    (
+        P,
+        '"next_member"',
+        '"citizen"',
+        "default.acknowledge.ladder[1].do: the citizen has no desk a report could go to; write notify",
+    ),
+    (
+        P,
+        'span = "4 working hours"',
+        'span = "0 working hours"',
+        "default.acknowledge.span: '0 working hours' leaves nobody any time; a rung",
+    ),
+    (
+        P,
+        "[default.triage]",
+        '[fast.triage]\nspan = "4 working hours"\ncut_off = "12:00"\n[[fast.triage.ladder]]\nat = "4 hours"\nto = "assignee"\ndo = "notify"\n[default.triage]',
+        "fast.triage.cut_off: no effect: nothing of this clock is counted in working days",
+    ),
+    (
+        P,
+        "[default.triage]",
+        '[fast.triage]\nspan = "4 hours"\ncount_from = "same day"\n[[fast.triage.ladder]]\nat = "4 hours"\nto = "assignee"\ndo = "notify"\n[default.triage]',
+        "fast.triage.count_from: no effect: nothing of",
+    ),
+    (
+        P,
+        "[default.triage]",
+        '[fast.triage]\nspan = "4 hours"\ndue = "same time"\n[[fast.triage.ladder]]\nat = "4 hours"\nto = "assignee"\ndo = "notify"\n[default.triage]',
+        "fast.triage.due: no effect: nothing of",
+    ),
+    (C, '"Asia/Jakarta"', '"localtime"', "zone: 'localtime' is not an IANA zone"),
+    (C, '"Asia/Jakarta"', '"Factory"', "zone: 'Factory' is not an IANA zone"),
+    (C, '"Asia/Jakarta"', '"posixrules"', "zone: 'posixrules' is not an IANA zone"),
+    (C, '"ID"', '"NL"', "the library knows no joint leave of NL; write joint_leave = false"),
     (C, '"Asia/Jakarta"', '"Asia/Jakata"', "zone: 'Asia/Jakata' is not an IANA zone"),
     (C, 'zone = "Asia/Jakarta"', "", "zone: Missing data"),
     (C, "mon =", "monday =", "hours.monday.key: Must be one of: mon, tue"),
@@ -486,14 +520,42 @@ ENDING = [
 
 @pytest.mark.parametrize(("today", "said"), ENDING)
 def test_end_of_the_known_holidays_is_told_18_months_before(tmp_path: Path, today: date, said: tuple[str, ...]) -> None:
-    found = read(tmp_path, RIGHT, today, QLUE_SECRET=KEY).remarks
+    remarks = read(tmp_path, RIGHT, today, QLUE_SECRET=KEY).remarks
+    found = [remark for remark in remarks if remark.startswith("calendars/")]
     assert len(found) == len(said)
     assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
 
 
 def test_calendar_without_the_library_has_no_years_to_end(tmp_path: Path) -> None:
     files = edited((C, 'holidays = "ID"', ""), (C, "[2026, 2027]", "[2020, 2021]"))
-    assert read(tmp_path, files, QLUE_SECRET=KEY).remarks == ()
+    assert "calendars/" not in "".join(read(tmp_path, files, QLUE_SECRET=KEY).remarks)
+
+
+REMARKS = [
+    "policies.toml: default.completion: missing, so asking the citizen starts no such clock",
+    "policies.toml: default.summons: missing, so registering starts no such clock",
+    "policies.toml: default.first_hearing: missing, so registering starts no such clock",
+    "policies.toml: default.decision: missing, so registering starts no such clock",
+]
+
+
+def test_clock_that_no_set_has_is_allowed_and_told(tmp_path: Path) -> None:
+    assert read(tmp_path, RIGHT, QLUE_SECRET=KEY).remarks == tuple(REMARKS)
+
+
+@pytest.mark.parametrize(("do", "count"), [("notify", 1), ("close", 0)])
+def test_completion_that_never_closes_is_allowed_and_told(tmp_path: Path, do: str, count: int) -> None:
+    rung = f'[[slow.completion.ladder]]\nat = "9 working days"\nto = "assignee"\ndo = "{do}"\n'
+    files = edited((P, "\n[default.triage]", f'\n[slow.completion]\nspan = "9 working days"\n{rung}[default.triage]'))
+    said = [line for line in read(tmp_path, files, QLUE_SECRET=KEY).remarks if "slow" in line]
+    assert len(said) == count
+    assert all(line.startswith("policies.toml: slow.completion: without `close` at its end") for line in said)
+
+
+def test_rung_at_the_start_of_a_clock_is_allowed(tmp_path: Path) -> None:
+    files = edited((P, '"50%", "80%"', ""), (P, 'at = "4 working hours"', 'at = "0 working hours"'))
+    steps = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.policies["default"][Kind.ACKNOWLEDGE].steps
+    assert steps[0].at.amount == 0
 
 
 def test_stretch_over_midnight_ends_on_the_next_day_sundays_on_monday(tmp_path: Path) -> None:

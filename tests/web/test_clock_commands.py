@@ -32,6 +32,18 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("at", ["0001-01-01", "1899-12-31", "9999-12-30", "9999-12-31T23:59:59+00:00"])
+def test_plan_for_a_year_nobody_plans_for_is_wrong_usage(desk: Desk, file: Path, at: str) -> None:
+    result = desk.run("clock", "plan", str(file), "--roles", "--at", at)
+    assert result.exit_code == 2
+    assert "nobody plans but for the years 1900 to 2200" in result.output
+
+
+@pytest.mark.parametrize("at", ["1900-01-01", "2200-12-31"])
+def test_plan_for_the_first_and_the_last_year_is_made(desk: Desk, file: Path, at: str) -> None:
+    assert desk.run("clock", "plan", str(file), "--roles", "--at", at).exit_code == 0
+
+
 # --- explain --------------------------------------------------------------------------------------------------------
 
 
