@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -34,7 +35,7 @@ class NotInTheLibrary(ValueError):
 
 
 def build_calendar(name: str, content: Mapping[str, Any]) -> WorkingCalendar:
-    """Return the calendar a checked file describes: library days off, then our dated overrides above them.
+    """Return the calendar a checked file describes: days off as confirmed, else the library's, our overrides above.
 
     A working day of its own hours is a period of that one day, before all others.
 
@@ -45,7 +46,7 @@ def build_calendar(name: str, content: Mapping[str, Any]) -> WorkingCalendar:
         NotImplementedError: it does not know the country.
     """
     week = _week(content["hours"])
-    days_off = _proposed(content)
+    days_off = {day: why for year in holiday_years(content) for day, why in year.in_force.items()}
     for override in content["override"]:
         if override["off"]:
             days_off[override["date"]] = override["source"]
@@ -113,6 +114,58 @@ def stretch(text: str) -> tuple[int, int]:
     if not start < end <= 2 * _DAY or start >= _DAY:
         raise BadHours(f"{text!r} must start before it ends; over midnight write for example '22:00-30:00'")
     return start, end
+
+
+@dataclass(frozen=True)
+class HolidayYear:
+    """The days off of one year: as a person confirmed them from a decree, and as the library proposes them.
+
+    Both by date with their names; days on which the calendar does not count joint leave are in neither. `source` is the
+    decree, and empty while nobody has confirmed the year.
+    """
+
+    year: int
+    source: str
+    confirmed: Mapping[date, str]
+    proposed: Mapping[date, str]
+
+    @property
+    def in_force(self) -> Mapping[date, str]:
+        """Return the days off: an upgrade of the library changes none of a confirmed year."""
+        return self.confirmed if self.source else self.proposed
+
+    @property
+    def differing(self) -> list[date]:
+        """Return the dates only one of the two has, in order; names do not matter."""
+        return sorted(self.confirmed.keys() ^ self.proposed.keys()) if self.source else []
+
+
+def holiday_years(content: Mapping[str, Any]) -> list[HolidayYear]:
+    """Return the years a checked file speaks of, in order.
+
+    Raises:
+        NotInTheLibrary: the library lists no such days off for this country.
+        NotImplementedError: it does not know the country.
+    """
+    kinds = ("public", "joint_leave") if content["joint_leave"] else ("public",)
+    proposed = _proposed(content)
+    confirmed = {block["year"]: block for block in content.get("confirmed", ())}
+    found = []
+    for year in sorted({*confirmed, *(day.year for day in proposed)}):
+        block = confirmed.get(year, {"source": ""})
+        days = {date.fromisoformat(day): why for kind in kinds for day, why in block.get(kind, {}).items()}
+        ours = {day: why for day, why in sorted(proposed.items()) if day.year == year}
+        found.append(HolidayYear(year, block["source"], dict(sorted(days.items())), ours))
+    return found
+
+
+def joint_leave_in(content: Mapping[str, Any]) -> frozenset[date]:
+    """Return the days off that the library knows for joint leave (cuti bersama) only, whether they count or not."""
+    try:
+        whole = _proposed({**content, "joint_leave": True})
+    except NotInTheLibrary:
+        return frozenset()
+    return frozenset(whole.keys() - _proposed({**content, "joint_leave": False}).keys())
 
 
 def _proposed(content: Mapping[str, Any]) -> dict[date, str]:

@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar
+from config.calendars import holiday_years
 
 #: A decree names the days of one year in the autumn before: so long ahead somebody has time to think of it.
 _AHEAD_DAYS = 548  # 18 months
@@ -15,6 +16,10 @@ _DAY = timedelta(days=1)
 def contradictions(content: Mapping[str, Any], calendar: WorkingCalendar) -> Iterator[str]:
     """Yield what contradicts itself or has no effect in a checked file, a line each, with its place and a remedy."""
     yield from _overridden_twice(content["override"])
+    years = [block["year"] for block in content["confirmed"]]
+    for number, year in enumerate(years, start=1):
+        if year in years[: number - 1]:
+            yield f"confirmed[{number}].year: {year} is confirmed already above; keep one"
     yield from _overlapping(content["period"])
     for number, period in enumerate(content["period"], start=1):
         if all(day in calendar.days_off for day in _days(period)):
@@ -33,7 +38,8 @@ def contradictions(content: Mapping[str, Any], calendar: WorkingCalendar) -> Ite
 def without_today(content: Mapping[str, Any], today: date) -> Iterator[str]:
     """Yield that the file knows no holidays of today, if so: every holiday would be a working day."""
     first, last = content["years"]
-    if content["holidays"] and not first <= today.year <= last:
+    confirmed = {block["year"] for block in content["confirmed"]}
+    if content["holidays"] and not first <= today.year <= last and today.year not in confirmed:
         yield f"years: [{first}, {last}] leave out {today.year}, so that it would have no holiday at all; widen them"
 
 
@@ -42,6 +48,24 @@ def ending_soon(content: Mapping[str, Any], today: date) -> Iterator[str]:
     last = content["years"][1]
     if content["holidays"] and today.year <= last and date(last, 12, 31) < today + _AHEAD_DAYS * _DAY:
         yield f"years: there are no holidays after 31 Dec {last}, and a clock may run into that; widen them"
+
+
+def unconfirmed(content: Mapping[str, Any], name: str, today: date) -> Iterator[str]:
+    """Yield which years from this one on nobody has confirmed, and where the library has come to say otherwise."""
+    years = [year for year in holiday_years(content) if year.year >= today.year]
+    open_years = ", ".join(str(year.year) for year in years if not year.source)
+    if open_years:
+        yield (
+            f"holidays of {open_years} are what the library proposes, and change with it; when a decree is out, "
+            f"confirm its year: bridge calendar propose {name}"
+        )
+    for year in years if content["holidays"] else ():
+        if year.differing:
+            days = ", ".join(map(str, year.differing))
+            yield (
+                f"{year.year} is confirmed ({year.source}), and the library says otherwise of {days}; "
+                "look at the decree"
+            )
 
 
 def _overridden_twice(overrides: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from bridge.reports.rising import check_rising
 from bridge.reports.routing import Rule
 from bridge.reports.rulebook import Office, Rulebook
 from config.calendars import build_calendar, stretch, version_of
-from config.calendars_checked import contradictions, ending_soon, without_today
+from config.calendars_checked import contradictions, ending_soon, unconfirmed, without_today
 from config.channels import FILE as CHANNELS_FILE
 from config.channels import Channels, read_channels
 from config.forms import NAME, CalendarSchema, ClockSchema, OfficeSchema, RuleSchema
@@ -139,7 +139,8 @@ def _calendars(reading: Reading, today: date, remarks: list[str]) -> dict[str, W
                 found[path.stem] = calendar
                 reading.faults += [f"{file}: {fault}" for fault in contradictions(content, calendar)]
                 reading.faults += [f"{file}: {fault}" for fault in without_today(content, today)]
-                remarks += [f"{file}: {remark}" for remark in ending_soon(content, today)]
+                noted = chain(ending_soon(content, today), unconfirmed(content, path.stem, today))
+                remarks += [f"{file}: {remark}" for remark in noted]
     reading.named["calendars/"] = {path.stem for path in paths}
     if not paths:
         reading.faults.append("calendars/: no calendar there; at least one is needed")

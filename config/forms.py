@@ -227,6 +227,37 @@ class PeriodSchema(Checked):
             raise ValidationError("must not be before `first`", "last")
 
 
+def _iso_day(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError as error:
+        raise ValidationError(f"{text!r} is not a date like 2026-06-01") from error
+
+
+def _named_days() -> fields.Dict:
+    return fields.Dict(
+        keys=fields.String(validate=_iso_day), values=fields.String(validate=validate.Length(1)), load_default=dict
+    )
+
+
+class ConfirmedSchema(Checked):
+    """The days off of one year, as a person read them in its decree."""
+
+    year = fields.Integer(required=True, strict=True, validate=validate.Range(FIRST_YEAR, LAST_YEAR))
+    source = fields.String(required=True, validate=validate.Length(min=1))
+    public = _named_days()
+    joint_leave = _named_days()
+
+    @validates_schema
+    def _of_that_year(self, data: dict[str, Any], **_: Any) -> None:
+        if not data["public"]:
+            raise ValidationError("a year without any holiday? write them all; the library is not asked then", "public")
+        for kind in ("public", "joint_leave"):
+            other = [day for day in data[kind] if date.fromisoformat(day).year != data["year"]]
+            if other:
+                raise ValidationError(f"{', '.join(other)}: not of the year {data['year']}", kind)
+
+
 class CalendarSchema(Checked):
     """A file in calendars/."""
 
@@ -241,6 +272,7 @@ class CalendarSchema(Checked):
     hours = _week()
     override = fields.List(fields.Nested(OverrideSchema), load_default=list)
     period = fields.List(fields.Nested(PeriodSchema), load_default=list)
+    confirmed = fields.List(fields.Nested(ConfirmedSchema), load_default=list)
 
     @validates_schema
     def _in_order(self, data: dict[str, Any], **_: Any) -> None:

@@ -136,10 +136,24 @@ def test_shipped_files_have_no_fault_and_clocks_of_every_kind() -> None:
     secrets = ("QLUE_WEBHOOK_SECRET", "JAKI_WEBHOOK_SECRET", "OPEN311_API_KEY")
     found = read_configuration(settings, dict.fromkeys(secrets, KEY), today=TODAY)
     assert set(found.rulebook.policies["default"]) == set(Kind)
-    assert found.warnings == found.remarks == ()
+    assert found.warnings == ()
+    assert len(found.remarks) == 1
+    assert found.remarks[0].startswith(
+        "calendars/jakarta.toml: holidays of 2027, 2028, 2029, 2030 are what the library"
+    )
+    assert found.rulebook.calendars["jakarta"].version == "jakarta@54c8dc5fe3", "running clocks hold it"
 
 
 S, O, R, P, C = "sources.toml", "offices.toml", "routing.toml", "policies.toml", "calendars/city.toml"  # noqa: E741
+CONFIRMED = """
+[[confirmed]]
+year = 2027
+source = "SKB"
+[confirmed.public]
+2027-01-04 = "Libur A"
+[confirmed.joint_leave]
+2027-01-11 = "Cuti B"
+"""
 WRONG = [
     (S, "[qlue]\n", "[Qlue]\n", "Qlue: a name is small letters, digits and dashes"),
     (S, '"standard-webhooks"', '"magic"', "qlue.scheme: Must be one of: standard-webhooks"),
@@ -279,6 +293,31 @@ WRONG = [
     (C, '"Asia/Jakarta"', '"localtime"', "zone: 'localtime' is not an IANA zone"),
     (C, '"Asia/Jakarta"', '"Factory"', "zone: 'Factory' is not an IANA zone"),
     (C, '"Asia/Jakarta"', '"posixrules"', "zone: 'posixrules' is not an IANA zone"),
+    (
+        C,
+        "[[period]]",
+        CONFIRMED + CONFIRMED + "[[period]]",
+        "confirmed[2].year: 2027 is confirmed already above; keep one",
+    ),
+    (
+        C,
+        "[[period]]",
+        CONFIRMED.replace("year = 2027", "year = 2026") + "[[period]]",
+        "confirmed[1].public: 2027-01-04: not of the year 2026",
+    ),
+    (
+        C,
+        "[[period]]",
+        CONFIRMED.replace("2027-01-04", "4-Jan") + "[[period]]",
+        "confirmed[1].public.4-Jan.key: '4-Jan' is not a date",
+    ),
+    (C, "[[period]]", CONFIRMED.replace('source = "SKB"', "") + "[[period]]", "confirmed[1].source: Missing data"),
+    (
+        C,
+        "[[period]]",
+        CONFIRMED.partition("[confirmed.public]")[0] + "[[period]]",
+        "confirmed[1].public: a year without any holiday?",
+    ),
     (C, '"ID"', '"NL"', "the library knows no joint leave of NL; write joint_leave = false"),
     (C, '"Asia/Jakarta"', '"Asia/Jakata"', "zone: 'Asia/Jakata' is not an IANA zone"),
     (C, 'zone = "Asia/Jakarta"', "", "zone: Missing data"),
@@ -521,7 +560,7 @@ ENDING = [
 @pytest.mark.parametrize(("today", "said"), ENDING)
 def test_end_of_the_known_holidays_is_told_18_months_before(tmp_path: Path, today: date, said: tuple[str, ...]) -> None:
     remarks = read(tmp_path, RIGHT, today, QLUE_SECRET=KEY).remarks
-    found = [remark for remark in remarks if remark.startswith("calendars/")]
+    found = [remark for remark in remarks if remark.startswith("calendars/city.toml: years")]
     assert len(found) == len(said)
     assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
 
@@ -540,7 +579,39 @@ REMARKS = [
 
 
 def test_clock_that_no_set_has_is_allowed_and_told(tmp_path: Path) -> None:
-    assert read(tmp_path, RIGHT, QLUE_SECRET=KEY).remarks == tuple(REMARKS)
+    remarks = read(tmp_path, RIGHT, QLUE_SECRET=KEY).remarks
+    assert [remark for remark in remarks if remark.startswith(P)] == REMARKS
+
+
+def test_confirmed_year_has_the_days_of_the_file_and_the_other_years_those_of_the_library(tmp_path: Path) -> None:
+    usual = read(tmp_path, RIGHT, QLUE_SECRET=KEY).rulebook.calendars["city"].days_off
+    found = read(tmp_path, edited((C, "[[period]]", f"{CONFIRMED}[[period]]")), QLUE_SECRET=KEY)
+    days_off = found.rulebook.calendars["city"].days_off
+    assert {day: why for day, why in days_off.items() if day.year == 2027} == {
+        date(2027, 1, 4): "Libur A",
+        date(2027, 1, 11): "Cuti B",
+    }
+    assert {d: w for d, w in days_off.items() if d.year == 2026} == {d: w for d, w in usual.items() if d.year == 2026}
+    assert any(
+        "2027 is confirmed (SKB), and the library says otherwise of 2027-01-01, " in line for line in found.remarks
+    )
+    assert any("holidays of 2026 are what the library proposes" in line for line in found.remarks)
+
+
+def test_joint_leave_of_a_confirmed_year_counts_as_the_switch_says(tmp_path: Path) -> None:
+    files = edited((C, "[[period]]", f"{CONFIRMED}[[period]]"), (C, "[hours]", "joint_leave = false\n[hours]"))
+    days_off = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.calendars["city"].days_off
+    assert [day for day in days_off if day.year == 2027] == [date(2027, 1, 4)]
+
+
+def test_confirmed_year_needs_no_library_to_cover_it(tmp_path: Path) -> None:
+    files = edited((C, "[[period]]", f"{CONFIRMED}[[period]]"), (C, "[2026, 2027]", "[2025, 2026]"))
+    assert read(tmp_path, files, date(2027, 6, 1), QLUE_SECRET=KEY)
+
+
+def test_estimates_of_the_library_say_so_in_the_reason_of_the_day(tmp_path: Path) -> None:
+    days_off = read(tmp_path, RIGHT, QLUE_SECRET=KEY).rulebook.calendars["city"].days_off
+    assert days_off[date(2027, 3, 10)].endswith("(perkiraan)")
 
 
 @pytest.mark.parametrize(("do", "count"), [("notify", 1), ("close", 0)])

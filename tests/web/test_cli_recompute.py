@@ -11,6 +11,7 @@ from tests.web.keyboard import Desk
 from tests.web.processes import ROOT
 
 SHIPPED = ROOT / "config"
+SKB_2026 = "SKB 3 Menteri 1497/2/5-2025, day by day as brilio.net prints it"
 
 
 @pytest.fixture
@@ -49,6 +50,31 @@ def test_decree_is_previewed_with_counts_applied_with_a_reason_and_seen_in_the_h
     assert (line["data"]["reason"], line["actor"].partition(":")[0]) == ("SKB 3 Menteri", "cli")
     assert own.run("calendar", "apply", "--reason", "x").output.startswith("Nothing to do")
     own.office.close()
+
+
+def test_year_is_proposed_confirmed_with_its_decree_and_no_clock_moves(own: Desk) -> None:
+    listed = {(row["year"], row["on"]): row for row in own.rows("calendar", "propose", "jakarta")}
+    assert (listed[2026, "2026-12-24"]["source"], listed[2026, "2026-12-24"]["here"]) == (SKB_2026, "both")
+    eid = listed[2027, "2027-03-10"]
+    assert (eid["source"], eid["here"], eid["estimated"]) == (None, "library", True)
+    assert "jakarta 2027  a proposal of the library; nobody has confirmed it" in own.run("calendar", "propose").output
+
+    done = own.run("calendar", "propose", "jakarta", "--write", "2027", "--source", 'SKB "3" Menteri')
+    assert (done.exit_code, "26 days off of 2027 are confirmed in" in done.output) == (0, True)
+    assert 'jakarta 2027  confirmed: SKB "3" Menteri' in own.run("calendar", "propose", "jakarta").output
+    assert own.run("calendar", "preview").output.startswith("Nothing moves"), "the version is the same"
+    assert "holidays of 2028, 2029, 2030 are what the library proposes" in own.run("config", "check").output
+    own.office.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [("--write 2026 --source SKB", 1, "2026 is confirmed already"), ("--write 2031 --source SKB", 1, "proposes nothing for 2031"),
+     ("--write 2027", 2, "--write needs --source"), ("--write x", 2, "not a valid integer")],
+)  # fmt: skip
+def test_confirmation_that_cannot_be_is_refused(desk: Desk, words: str, code: int, said: str) -> None:
+    result = desk.run("calendar", "propose", "jakarta", *words.split())
+    assert (result.exit_code, said in result.output) == (code, True)
 
 
 def test_policy_is_previewed_and_applied(own: Desk) -> None:
