@@ -31,7 +31,7 @@ LEASE_S = 600
 SWEEP_S = 0.5
 _BATCH = 100
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   queue TEXT NOT NULL,
@@ -59,6 +59,8 @@ _GIVE_BACK = (
 class QueueStore:
     """The queues of one file. One store per thread that uses it; any number of processes."""
 
+    schema: ClassVar[str] = SCHEMA
+
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
@@ -79,7 +81,7 @@ class QueueStore:
             sqlite3.OperationalError: disk full, or locked for more than five seconds.
         """
         rows = list(messages)
-        with _transaction(self._durable, self._turn):
+        with transaction(self._durable, self._turn):
             self._durable.executemany("INSERT INTO messages (queue, payload) VALUES (?, ?)", rows)
         self._bells.ring({queue for queue, _ in rows})
 
@@ -120,23 +122,23 @@ class QueueStore:
 
     def remove(self, message_ids: Sequence[int]) -> None:
         """Delete messages that were looked at, all or none."""
-        with _transaction(self._light, self._turn):
+        with transaction(self._light, self._turn):
             self._light.executemany("DELETE FROM messages WHERE id = ?", [(one,) for one in message_ids])
 
     def ack(self, message_id: int) -> None:
         """Delete a message: its work is done."""
-        with _transaction(self._light, self._turn):
+        with transaction(self._light, self._turn):
             self._light.execute("DELETE FROM messages WHERE id = ?", (message_id,))
 
     def release(self, message_id: int) -> None:
         """Put a taken message back in its place; one delivered too often goes to the dead letters."""
-        with _transaction(self._light, self._turn):
+        with transaction(self._light, self._turn):
             self._light.execute(f"{_GIVE_BACK} WHERE id = ?", (DELIVERY_LIMIT, message_id))
         self._came_back()
 
     def park(self, message_id: int) -> None:
         """Move a message to the dead-letter queue of its queue."""
-        with _transaction(self._light, self._turn):
+        with transaction(self._light, self._turn):
             self._light.execute(
                 "UPDATE messages SET queue = queue || '.dead', owner = NULL, taken_at = NULL, deliveries = 0"
                 " WHERE id = ?",
@@ -151,7 +153,7 @@ class QueueStore:
 
     def purge(self, queue: str) -> int:
         """Delete every message of a queue; returns how many."""
-        with _transaction(self._light, self._turn):
+        with transaction(self._light, self._turn):
             return self._light.execute("DELETE FROM messages WHERE queue = ?", (queue,)).rowcount
 
     def close(self) -> None:
@@ -167,7 +169,7 @@ class QueueStore:
         return self._light.execute(statement, tuple(queues)).fetchone() is not None
 
     def _take(self, queues: Sequence[str], marks: str, most: int) -> list[tuple[int, str, str, int]]:
-        with _transaction(self._light, self._turn):
+        with transaction(self._light, self._turn):
             rows = self._light.execute(
                 f"SELECT id, queue, payload, deliveries FROM messages"  # noqa: S608 - only question marks
                 f" WHERE owner IS NULL AND queue IN ({marks}) ORDER BY id LIMIT ?",
@@ -186,7 +188,7 @@ class QueueStore:
         found = self._light.execute("SELECT DISTINCT owner FROM messages WHERE owner IS NOT NULL").fetchall()
         dead = [owner for (owner,) in found if not self._owner.lives(owner)]
         stale = time.time() - LEASE_S
-        with _transaction(self._light, self._turn):
+        with transaction(self._light, self._turn):
             for owner in dead:
                 self._light.execute(f"{_GIVE_BACK} WHERE owner = ?", (DELIVERY_LIMIT, owner))
             freed = self._light.execute(
@@ -203,17 +205,21 @@ class QueueStore:
     def _open(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
         # Turning a new file to WAL does not wait for another process that does the same, whatever the timeout.
-        Retrying(
-            wait=wait_random(0, 0.1),
-            stop=stop_after_delay(10),
-            retry=retry_if_exception_type(sqlite3.OperationalError),
-            reraise=True,
-        )(connection.executescript, f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; {_SCHEMA}")
+        try:
+            Retrying(
+                wait=wait_random(0, 0.1),
+                stop=stop_after_delay(10),
+                retry=retry_if_exception_type(sqlite3.OperationalError),
+                reraise=True,
+            )(connection.executescript, f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; {self.schema}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection, turn: threading.Lock) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, turn: threading.Lock) -> Iterator[None]:
     """BEGIN IMMEDIATE … COMMIT: a writer waits its turn instead of failing half-way."""
     with turn:
         connection.execute("BEGIN IMMEDIATE")

@@ -92,6 +92,7 @@ class EmbeddedPublisher:
         self._store: QueueStore | None = None  # the thread's own
         self._wake = threading.Condition()
         self._closed = False
+        self._reopens = False
         self._healthy = True
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
@@ -118,6 +119,10 @@ class EmbeddedPublisher:
         for one in waiting:
             one.wait()
 
+    def reopen(self) -> None:
+        """Open the file anew before the next commit: what lies at its path is perhaps another one now."""
+        self._reopens = True
+
     def close(self) -> None:
         """See Publisher.close."""
         with self._wake:
@@ -135,11 +140,18 @@ class EmbeddedPublisher:
                 group = list(self._gathered)
                 self._gathered.clear()
             self._put(group)
+        self._forget_store()
+
+    def _forget_store(self) -> None:
         if self._store is not None:
             self._store.close()
+            self._store = None
 
     def _put(self, group: list[tuple[Waiting, tuple[str, str]]]) -> None:
         try:
+            if self._reopens:
+                self._reopens = False
+                self._forget_store()
             self._store = self._store or QueueStore(self._path)
             self._store.put([row for _, row in group])
         except (sqlite3.Error, OSError) as error:

@@ -255,13 +255,13 @@ def _check_queue(service: Service) -> list[str]:
 
 
 def _check_spool(service: Service) -> list[str]:
-    from bridge.receiver.spool import spool_state
+    from bridge.receiver.spool_state import spool_state
 
     settings = service.settings
     if settings.embedded:
         return []
     state = spool_state(settings.spool, floor_bytes=settings.spool_floor_mb * 1_000_000)
-    faults = []
+    faults = state.damage
     if state.oldest_at:
         since = f"{state.oldest_at.astimezone():%Y-%m-%d %H:%M}"
         faults.append(f"{state.waiting} reports have waited since {since} for the queue; they leave when it is back")

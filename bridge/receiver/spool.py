@@ -7,14 +7,11 @@ may be in the broker and in the spool: take_in knows repeats.
 
 import contextlib
 import fcntl
-import json
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from logging import ERROR, WARNING
 from pathlib import Path
 
@@ -29,10 +26,10 @@ from tenacity import (
 )
 from tenacity.wait import wait_random_exponential
 
-from bridge.broker.embedded import QueueStore
 from bridge.broker.messages import Message
 from bridge.broker.publisher import EmbeddedPublisher, NotDurable, Publisher
-from bridge.broker.topology import route_of
+from bridge.broker.spool_store import Row, SpoolStore, Unreadable, is_lasting
+from bridge.receiver.spool_state import free_bytes
 
 log = structlog.get_logger()
 
@@ -44,20 +41,6 @@ BATCH = 64
 LOOK_S = 0.2
 #: How long free space is believed, in seconds: less than a disk needs to fill from the floor to the brim.
 DISK_S = 1.0
-
-
-@dataclass(frozen=True)
-class SpoolState:
-    """What waits: how many reports, since when the oldest (UTC; None when empty), and free bytes above the floor."""
-
-    waiting: int
-    oldest_at: datetime | None
-    free_bytes: int
-
-    @property
-    def full(self) -> bool:
-        """Tell whether the disk has come down to the floor: nothing more is taken."""
-        return self.free_bytes <= 0
 
 
 class SpoolingPublisher:
@@ -74,16 +57,29 @@ class SpoolingPublisher:
         # What an earlier process left comes first.
         self._spooling = threading.Event()
         self._spooling.set()
+        self._unusable = ""
+        # Forwarded, and perhaps not deleted: not to be sent again for as long as the file cannot be written.
+        self._sent: set[tuple[int, str]] = set()
         self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
         self._thread.start()
 
     @property
     def healthy(self) -> bool:
         """Tell whether a report sent now would be durable: in the broker, or on the disk."""
-        return not self._closing.is_set() and (self._inner.healthy or (self._spool.healthy and self._room() > 0))
+        if self._closing.is_set():
+            return False
+        if self._unusable:
+            return self._inner.healthy
+        # While something waits, nothing goes past it: then it is the spool that must be able to take more.
+        direct = self._inner.healthy and not self._spooling.is_set()
+        return direct or (self._spool.healthy and self._room() > 0)
 
     def publish(self, messages: Sequence[Message], *, timeout_s: float = 5.0) -> None:
         """See Publisher.publish; in the broker, or else in the spool."""
+        if self._unusable:
+            # There is nowhere else to go: the broker has all the time there is.
+            self._inner.publish(messages, timeout_s=timeout_s)
+            return
         until = time.monotonic() + timeout_s
         if not self._spooling.is_set():
             if self._inner.healthy:
@@ -99,7 +95,7 @@ class SpoolingPublisher:
         self._spool.publish(messages, timeout_s=until - time.monotonic())
 
     def close(self) -> None:
-        """See Publisher.close; what waits stays for the next process."""
+        """Close what is ours; what waits stays for the next process."""
         self._closing.set()
         self._thread.join(timeout=15)
         self._spool.close()
@@ -107,7 +103,7 @@ class SpoolingPublisher:
     def _room(self) -> int:
         looked_at, free = self._free
         if time.monotonic() - looked_at >= DISK_S:
-            free = _free_bytes(self._path) - self._floor_bytes
+            free = free_bytes(self._path) - self._floor_bytes
             self._free = (time.monotonic(), free)
         return free
 
@@ -125,27 +121,62 @@ class SpoolingPublisher:
         while not self._closing.is_set():
             # RetryError: told to stop while waiting.
             with contextlib.suppress(RetryError):
-                retrying(self._forward_until_closing)
+                retrying(self._forward)
+
+    def _forward(self) -> None:
+        try:
+            self._forward_until_closing()
+        except (sqlite3.Error, OSError) as error:
+            if is_lasting(error) and not self._unusable:
+                self._unusable = str(error) or repr(error)
+                log.error("spool_unusable", path=str(self._path), error=self._unusable)
+            raise
 
     def _forward_until_closing(self) -> None:
-        with contextlib.closing(QueueStore(self._path)) as store, _Turn(self._path) as turn:
+        with contextlib.closing(SpoolStore(self._path)) as store, _Turn(self._path) as turn:
+            if self._unusable:
+                self._use_again(store)
             while not self._closing.is_set():
                 if turn.mine():
                     self._empty(store)
-                if self._spooling.is_set() and self._inner.healthy and not store.peek(_QUEUE, 1):
+                if self._spooling.is_set() and self._inner.healthy and not store.waiting(1):
                     self._spooling.clear()
                     log.info("publishing_directly")
                 self._closing.wait(LOOK_S)
 
-    def _empty(self, store: QueueStore) -> None:
+    def _use_again(self, store: SpoolStore) -> None:
+        store.check()
+        self._spool.reopen()
+        self._spooling.set()  # what lies there comes first, as after a start
+        self._unusable = ""
+        log.info("spool_usable_again")
+
+    def _empty(self, store: SpoolStore) -> None:
         """Forward all that waits, oldest first; what was confirmed is deleted before the next goes out."""
         forwarded = 0
-        while not self._closing.is_set() and (rows := store.peek(_QUEUE, BATCH)):
-            self._inner.publish([_message(payload) for _, payload in rows], timeout_s=10)
-            store.remove([row_id for row_id, _ in rows])
-            forwarded += len(rows)
+        while not self._closing.is_set() and (rows := store.waiting(BATCH)):
+            found = self._readable(store, rows)
+            fresh = [message for row_id, message in found if (row_id, message.id) not in self._sent]
+            self._inner.publish(fresh, timeout_s=10)
+            self._sent = {(row_id, message.id) for row_id, message in found}
+            store.remove([row_id for row_id, _ in found])
+            forwarded += len(fresh)
         if forwarded:
             log.info("forwarded", messages=forwarded)
+
+    def _readable(self, store: SpoolStore, rows: Sequence[Row]) -> list[tuple[int, Message]]:
+        """Return what can be read; the rest is laid aside, so that what is behind it goes on."""
+        found, damaged = [], []
+        for row in rows:
+            try:
+                found.append((row.row_id, row.message()))
+            except Unreadable as error:
+                damaged.append((row, str(error)))
+        if damaged:
+            store.lay_aside(damaged)
+        for row, why in damaged:
+            log.error("spooled_report_unreadable", row=row.row_id, why=why, size_bytes=len(row.payload))
+        return found
 
 
 def _say_why(state: RetryCallState) -> None:
@@ -176,30 +207,3 @@ class _Turn:
                 return False
             self._held = True
         return True
-
-
-_QUEUE = route_of("webhook.received").queue
-
-
-def spool_state(path: Path, *, floor_bytes: int) -> SpoolState:
-    """Return what waits in a spool; one that was never needed is empty."""
-    free = _free_bytes(path) - floor_bytes
-    if not path.exists():
-        return SpoolState(0, None, free)
-    with contextlib.closing(QueueStore(path)) as store:
-        waiting, oldest = store.size(_QUEUE), store.peek(_QUEUE, 1)
-    return SpoolState(waiting, _message(oldest[0][1]).at if oldest else None, free)
-
-
-def _free_bytes(path: Path) -> int:
-    folder = next(folder for folder in path.parents if folder.exists())
-    disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize
-
-
-def _message(payload: str) -> Message:
-    """Return a message as it was before `payload_of` (bridge/broker/embedded.py)."""
-    stored = json.loads(payload)
-    envelope = json.loads(stored["body"])
-    at = datetime.fromisoformat(envelope["timestamp"]).astimezone(UTC)
-    return Message(envelope["type"], envelope["data"], stored["headers"], envelope["id"], at)

@@ -2,17 +2,21 @@
 
 import contextlib
 import socket
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bridge.broker.embedded import QueueStore
+from bridge.broker.embedded import payload_of
 from bridge.broker.publisher import NotDurable, open_publisher
+from bridge.broker.spool_store import SpoolStore
 from bridge.receiver import spool as spooling
-from bridge.receiver.spool import SpoolingPublisher, spool_state
+from bridge.receiver.spool import SpoolingPublisher
+from bridge.receiver.spool_state import spool_state
 from tests.broker.queues import INTAKE, LIMIT_S, Broker, webhook
 from tests.servers import RabbitMQ, eventually, free_port
 
@@ -53,7 +57,7 @@ def send(publisher: SpoolingPublisher, *numbers: int) -> list[str]:
     return names
 
 
-def waiting(path: Path) -> int:
+def waiting(path: Path) -> int | None:
     return spool_state(path, floor_bytes=FLOOR).waiting
 
 
@@ -229,20 +233,131 @@ def test_disk_down_to_its_floor_refuses_and_says_so(path: Path) -> None:
     assert spool_state(path, floor_bytes=1 << 60).full
 
 
-def test_forwarder_outlives_what_it_cannot_read_and_goes_on_when_it_is_gone(broker: Broker, path: Path) -> None:
-    store = QueueStore(path)
-    store.put([(INTAKE, "damaged")])
+# --- a damaged spool ------------------------------------------------------------------------------------------------
+
+DAMAGES = {
+    "no JSON": "payload = 'damaged'",
+    "other JSON": "payload = '{}'",
+    "no text": "payload = CAST(x'ff00fe' AS TEXT)",
+    "no text at all": "payload = x'00'",
+    "no body in its data": "payload = replace(payload, 'body', 'baby')",
+    "half": "payload = substr(payload, 1, length(payload) / 2)",
+    "its data without the webhook": "payload = replace(payload, 'sha256', 'sha257')",
+    "another type": "payload = replace(payload, 'webhook.received', 'nobody.knows')",
+    "another queue": "queue = 'bridge.nowhere'",
+    "no queue": "queue = CAST(x'ff' AS TEXT)",
+}
+
+
+def fill(path: Path, count: int, size: int = 10) -> list[str]:
+    """Leave reports in the spool as a dead process does; returns their names."""
+    names = [f"w{number:03}" for number in range(count)]
+    with contextlib.closing(SpoolStore(path)) as store:
+        store.put([(INTAKE, payload_of(webhook(name, size))) for name in names])
+    return names
+
+
+def execute(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_unreadable_report_lies_aside_whole_and_those_behind_it_go_on(broker: Broker, path: Path, damage: str) -> None:
+    names = fill(path, 5)
+    execute(path, f"UPDATE messages SET {damage} WHERE id IN (1, 4)")
+    whole = execute(path, "SELECT id, CAST(queue AS BLOB), CAST(payload AS BLOB) FROM messages WHERE id IN (1, 4)")
+    seen = spool_state(path, floor_bytes=FLOOR)
+    assert (seen.waiting, seen.unreadable, seen.unusable) == (5, 2, ""), "it is known before anybody forwards"
     with opened(broker.url, path) as publisher:
-        sent = send(publisher, 1)
-        assert waiting_rows(store) == 2, "nothing overtakes it, nothing is thrown away"
-        store.remove([store.peek(INTAKE, 1)[0][0]])
         eventually(lambda: direct(publisher), LIMIT_S, "it publishes directly")
-    store.close()
-    assert drained(broker, 1) == sent
+        assert publisher.healthy
+        names += send(publisher, 6)
+    assert drained(broker, 4) == [names[1], names[2], names[4], names[5]]
+    kept = "SELECT place, CAST(queue AS BLOB), CAST(payload AS BLOB) FROM unreadable ORDER BY id"
+    assert execute(path, kept) == whole, "byte for byte"
+    assert all(why for (why,) in execute(path, "SELECT why FROM unreadable"))
+    seen = spool_state(path, floor_bytes=FLOOR)
+    assert (seen.waiting, seen.unreadable, seen.unusable) == (0, 2, "")
+    assert "2 reports in the spool cannot be read" in seen.damage[0]
 
 
-def waiting_rows(store: QueueStore) -> int:
-    return len(store.peek(INTAKE, 10))
+def test_unreadable_report_lies_aside_while_the_broker_is_away_and_nothing_is_refused(path: Path) -> None:
+    fill(path, 3)
+    execute(path, "UPDATE messages SET payload = 'damaged' WHERE id = 1")
+    with opened(f"amqp://guest:guest@127.0.0.1:{free_port()}/x", path) as publisher:
+        send(publisher, 3)
+        eventually(lambda: waiting(path) == 3, LIMIT_S, "it is out of the way")
+        assert publisher.healthy
+    assert spool_state(path, floor_bytes=FLOOR).unreadable == 1
+
+
+def ruin_all(path: Path) -> None:
+    """Write other bytes over the whole file."""
+    path.write_bytes(b"no database at all" * 1000)
+
+
+def ruin_pages(path: Path) -> None:
+    """Write other bytes over the pages that hold the reports; the first, which says what the file is, stays."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\x5a" * (len(whole) - 4096))
+
+
+RUINS = {"all of it": ruin_all, "pages of it": ruin_pages}
+
+
+@pytest.mark.parametrize("ruin", RUINS.values(), ids=RUINS)
+def test_spool_that_cannot_be_used_is_kept_and_the_broker_alone_is_used(
+    broker: Broker, path: Path, ruin: Callable[[Path], None]
+) -> None:
+    fill(path, 200, size=500)
+    ruin(path)
+    before = path.read_bytes()
+    with opened(broker.url, path) as publisher:
+        eventually(lambda: publisher._unusable and publisher.healthy, LIMIT_S, "it knows, and would take reports")
+        sent = send(publisher, *range(900, 920))
+        state = spool_state(path, floor_bytes=FLOOR)
+        if ruin is ruin_all:
+            assert state.waiting is None
+            assert "cannot be used (file is not a database)" in state.damage[0]
+        assert state.unusable
+    assert path.read_bytes() == before, "what it holds was perhaps accepted"
+    assert drained(broker, len(sent)) == sent
+
+
+def test_spool_that_cannot_be_used_is_used_again_when_it_is_another(
+    broker: Broker, path: Path, rabbitmq: RabbitMQ
+) -> None:
+    rabbitmq.settle()
+    path.parent.mkdir()
+    ruin_all(path)
+    with opened(broker.url, path) as publisher:
+        eventually(lambda: publisher._unusable and publisher.healthy, LIMIT_S, "it publishes past the spool")
+        sent = send(publisher, 1)
+        rabbitmq.stop()
+        eventually(lambda: not publisher.healthy, LIMIT_S, "it says that it can take nothing")
+        with pytest.raises(NotDurable):
+            publisher.publish([webhook("refused")], timeout_s=0.1)
+        path.rename(path.with_name("kept"))
+        eventually(lambda: publisher.healthy, LIMIT_S, "it has a spool again")
+        sent += send(publisher, 2, 3)
+        assert waiting(path) == 2
+        rabbitmq.start()
+        eventually(lambda: direct(publisher), LIMIT_S, "it publishes directly")
+    assert drained(broker, len(sent)) == sent
+
+
+def test_spool_that_somebody_locks_is_waited_for_and_not_passed_by(broker: Broker, path: Path) -> None:
+    names = fill(path, 3)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with opened(broker.url, path) as publisher:
+            eventually(lambda: publisher._sent, LIMIT_S, "they are forwarded")
+            assert not direct(publisher), "they cannot be deleted yet"
+            holder.execute("ROLLBACK")
+            eventually(lambda: direct(publisher), LIMIT_S, "it publishes directly")
+            assert not publisher._unusable
+    assert drained(broker, 3) == names, "and not once more for each try to delete them"
 
 
 def test_spool_that_was_never_needed_is_empty(tmp_path: Path) -> None:

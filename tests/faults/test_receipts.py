@@ -126,7 +126,11 @@ def test_operator_finds_out_on_rabbitmq_until_when_receipts_are_complete_as_the_
     stormy_full.start_part("work take_in")
     eventually(lambda: _accepted(stormy_full) == 5, 60, "all are taken in")
     at = datetime.fromisoformat(noted().strip())
-    assert _numbers(spool()) == {"bridge_spool_messages": 0}
+    assert _numbers(spool()) == {
+        "bridge_spool_messages": 0,
+        "bridge_spool_unreadable": 0,
+        "bridge_spool_unusable": 0,
+    }
     found = _numbers(queues())
     assert {name: found[name] for name in ("bridge.intake", "bridge.intake.dead")} == {
         "bridge.intake": 0,

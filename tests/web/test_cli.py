@@ -5,6 +5,8 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from bridge.broker.embedded import QueueStore, payload_of
 from bridge.broker.messages import Message
 from bridge.open311.amending import UPDATES
@@ -12,6 +14,7 @@ from bridge.open311.form import Form
 from bridge.storage import webhooks
 from bridge.vault import data_key, new_data_key
 from config.settings import SETTINGS
+from tests.broker.queues import webhook
 from tests.servers import free_port
 from tests.web.keyboard import Desk, assert_refused
 from tests.web.office import CANARIES
@@ -289,13 +292,33 @@ def test_doctor_counts_the_reports_that_wait_for_the_queue(desk: Desk, tmp_path:
     before = desk.run("doctor", BRIDGE_BROKER_URL=away, BRIDGE_DATA_DIR=str(tmp_path), **keys).output
     assert "ok   spool" in before
     store = QueueStore(tmp_path / "spool.sqlite3")
-    store.put([("bridge.intake", payload_of(Message("webhook.received", {})))] * 3)
+    store.put([("bridge.intake", payload_of(webhook("w1")))] * 3)
     store.close()
     floor = {"BRIDGE_SPOOL_FLOOR_MB": "1000000"}
     said = desk.run("doctor", BRIDGE_BROKER_URL=away, BRIDGE_DATA_DIR=str(tmp_path), **keys, **floor).output
     assert "FAIL spool" in said
     assert "3 reports have waited since" in said
     assert "the disk is down to BRIDGE_SPOOL_FLOOR_MB" in said
+    assert "cannot be" not in said.partition("spool")[2].partition("clocks")[0]
+
+
+@pytest.mark.parametrize("damage", ["row", "file"])
+def test_doctor_says_what_to_do_about_a_damaged_spool(desk: Desk, tmp_path: Path, damage: str) -> None:
+    away = f"amqp://guest:guest@127.0.0.1:{free_port()}/x"
+    keys = {"BRIDGE_SECRET_KEY": "s" * 24, "BRIDGE_TICKET_KEY": "t" * 24}
+    path = tmp_path / "spool.sqlite3"
+    if damage == "row":
+        store = QueueStore(path)
+        store.put([("bridge.intake", "damaged"), ("bridge.intake", payload_of(webhook("w1")))])
+        store.close()
+        expected = ["2 reports have waited since", "1 reports in the spool cannot be read"]
+    else:
+        path.write_bytes(b"no database at all" * 1000)
+        expected = ["the spool's file cannot be used (file is not a database)", "it is left as it is"]
+    result = desk.run("doctor", BRIDGE_BROKER_URL=away, BRIDGE_DATA_DIR=str(tmp_path), **keys)
+    assert (result.exit_code, "FAIL spool" in result.output) == (1, True)
+    for part in [*expected, "docs/operations.md, A damaged spool"]:
+        assert part in result.output
 
 
 def test_doctor_finds_a_queue_that_is_away(desk: Desk) -> None:

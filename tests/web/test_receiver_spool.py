@@ -1,6 +1,8 @@
 """The way in as it ships, while RabbitMQ is away: 202 goes on, and not even kill -9 of the receiver loses a report."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -69,3 +71,64 @@ def test_same_webhook_sent_again_during_the_outage_is_the_same_answer(door: Full
     assert first.json()["report_id"] == again.json()["report_id"]
     eventually(lambda: door.spooled() == 0, LIMIT_S, "all have been forwarded")
     assert door.kept() == {headers["webhook-id"]}
+
+
+def said(door: FullDoor, path: str) -> tuple[int, str]:
+    answer = ask(door.port, "GET", path)
+    return answer.status, answer.body.decode()
+
+
+def figure(door: FullDoor, name: str) -> str:
+    """Return a figure of /metrics as it stands there."""
+    status, text = said(door, "/metrics")
+    assert status == 200, text
+    return next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def test_damaged_report_is_alarmed_and_those_behind_it_are_forwarded(door: FullDoor) -> None:
+    with door.without_broker():
+        sent = posted(door, 4)
+        door.bridge.kill()
+        with closing(sqlite3.connect(door.bridge.folder / "var" / "spool.sqlite3", isolation_level=None)) as spool:
+            spool.execute("UPDATE messages SET payload = 'damaged' WHERE id = (SELECT min(id) FROM messages)")
+        door.bridge.start()
+        status, text = said(door, "/readyz")
+        assert (status, text.splitlines()[0]) == (200, "ready")
+        assert "1 reports in the spool cannot be read" in text
+        sent |= posted(door, 1)
+        eventually(lambda: door.spooled() == 4, LIMIT_S, "the damaged one is out of the way")
+        assert figure(door, "bridge_spool_messages") == "4.0"
+    eventually(lambda: door.spooled() == 0, LIMIT_S, "all others have been forwarded")
+    found = door.kept()
+    assert found < sent
+    assert len(found) == 4
+    assert (figure(door, "bridge_spool_unreadable"), figure(door, "bridge_spool_unusable")) == ("1.0", "0.0")
+
+
+def test_spool_that_is_no_database_refuses_nothing_while_the_broker_is_there(door: FullDoor) -> None:
+    path = door.bridge.folder / "var" / "spool.sqlite3"
+    door.bridge.stop()
+    garbage = b"no database at all" * 1000
+    for one in path.parent.glob("spool.sqlite3-*"):
+        one.unlink()
+    path.write_bytes(garbage)
+    door.bridge.start()
+    eventually(door.ready, LIMIT_S, "it would take reports")
+    sent = {f"msg-{number}" for number in range(5)}
+    for webhook_id in sent:
+        body = report()
+        assert post(door.port, body, signed(body, webhook_id)).status == 202
+    status, text = said(door, "/readyz")
+    assert (status, text.splitlines()[0]) == (200, "ready")
+    assert "the spool's file cannot be used (file is not a database)" in text
+    assert (figure(door, "bridge_spool_messages"), figure(door, "bridge_spool_unusable")) == ("NaN", "1.0")
+    with door.without_broker():
+        eventually(lambda: not door.ready(), LIMIT_S, "it says that it would take nothing")
+        assert post(door.port, report()).status == 503
+        assert said(door, "/readyz")[1].startswith("the queue cannot be reached, and the spool cannot be used")
+    eventually(door.ready, LIMIT_S, "the broker is back")
+    door.bridge.stop()
+    assert path.read_bytes() == garbage
+    path.unlink()  # for the look into it
+    sqlite3.connect(path).executescript("CREATE TABLE messages (payload TEXT)").connection.close()
+    assert door.kept() == sent
