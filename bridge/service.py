@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bridge.arrivals import Arrivals
-from bridge.broker.publisher import Publisher, open_publisher
+from bridge.broker.publisher import Publisher, Submitting, open_publisher
 from bridge.keyring import Keyring
 from bridge.links import Links
 from bridge.receiver.doors import Door
@@ -62,7 +62,7 @@ class Service:
         return Database(self.settings.database_url)
 
     @cached_property
-    def publisher(self) -> Publisher:
+    def publisher(self) -> Submitting:
         """The one publisher of this process."""
         return open_publisher(self.settings.broker_url)
 

@@ -66,14 +66,18 @@ class PikaPublisher:
 
     def publish(self, messages: Sequence[Message], *, timeout_s: float = 5.0) -> None:
         """See Publisher.publish."""
-        if self._closing.is_set():
-            raise NotDurable("the publisher is closed")
         deadline = time.monotonic() + timeout_s
         waiting = [Waiting(message, deadline) for message in messages]
-        self._gathered.extend(waiting)
-        self._ask_to_drain()
+        self.submit(waiting)
         for one in waiting:
             one.wait()
+
+    def submit(self, waiting: Sequence[Waiting]) -> None:
+        """See Publisher.submit."""
+        if self._closing.is_set():
+            raise NotDurable("the publisher is closed")
+        self._gathered.extend(waiting)
+        self._ask_to_drain()
 
     def close(self) -> None:
         """See Publisher.close."""

@@ -5,6 +5,7 @@ gathered, sends it on, and wakes those whose messages are safe. Under load many 
 RabbitMQ one message and one confirm, for the embedded queue one commit.
 """
 
+import math
 import sqlite3
 import threading
 import time
@@ -51,12 +52,13 @@ class Publisher(Protocol):
 class Waiting:
     """One message and the caller that waits for it."""
 
-    __slots__ = ("_done", "deadline", "error", "message")
+    __slots__ = ("_done", "deadline", "error", "message", "settled")
 
     def __init__(self, message: Message, deadline: float) -> None:
         self.message = message
         self.deadline = deadline  # monotonic seconds
         self.error: NotDurable | None = None
+        self.settled = False
         # A bare lock wakes its waiter in half the time an Event does, and this is paid per webhook.
         self._done = threading.Lock()
         self._done.acquire()
@@ -64,7 +66,16 @@ class Waiting:
     def settle(self, error: NotDurable | None = None) -> None:
         """Wake the caller: durable, or failed with `error`."""
         self.error = error
-        self._done.release()
+        self.settled = True
+        try:  # noqa: SIM105 - contextlib.suppress costs more than all of this, and it is paid per webhook
+            self._done.release()
+        except RuntimeError:
+            pass  # withdrawn and settled in one moment: awake already
+
+    def withdraw(self) -> None:
+        """Wake the caller: failed; who has not sent the message yet shall not send it any more."""
+        self.deadline = -math.inf
+        self.settle(NotDurable("taken back"))
 
     def wait(self) -> None:
         """Wait until settled or overdue.
@@ -81,6 +92,17 @@ class Waiting:
     def overdue(self) -> bool:
         """Tell whether the caller has stopped waiting."""
         return time.monotonic() >= self.deadline
+
+
+class Submitting(Publisher, Protocol):
+    """A publisher that need not be waited for."""
+
+    def submit(self, waiting: Sequence[Waiting]) -> None:
+        """Begin to publish and return at once; each is settled when it is durable, or has failed.
+
+        Raises:
+            NotDurable: nothing was begun.
+        """
 
 
 class EmbeddedPublisher:
@@ -105,19 +127,23 @@ class EmbeddedPublisher:
     def publish(self, messages: Sequence[Message], *, timeout_s: float = 5.0) -> None:
         """See Publisher.publish."""
         deadline = time.monotonic() + timeout_s
+        waiting = [Waiting(message, deadline) for message in messages]
+        self.submit(waiting)
+        for one in waiting:
+            one.wait()
+
+    def submit(self, waiting: Sequence[Waiting]) -> None:
+        """See Publisher.submit."""
         try:
             # Here, in the caller's thread: what is wrong with a message must not end ours.
-            rows = [(route_of(message.type).queue, payload_of(message)) for message in messages]
+            rows = [(route_of(one.message.type).queue, payload_of(one.message)) for one in waiting]
         except LookupError as error:
             raise Unroutable(str(error)) from error
-        waiting = [Waiting(message, deadline) for message in messages]
         with self._wake:
             if self._closed:
                 raise NotDurable("the publisher is closed")
             self._gathered.extend(zip(waiting, rows, strict=True))
             self._wake.notify()
-        for one in waiting:
-            one.wait()
 
     def reopen(self) -> None:
         """Open the file anew before the next commit: what lies at its path is perhaps another one now."""
@@ -166,7 +192,7 @@ class EmbeddedPublisher:
             one.settle()
 
 
-def open_publisher(broker_url: str) -> Publisher:
+def open_publisher(broker_url: str) -> Submitting:
     """Return the publisher for a broker URL; it connects by itself, now and after every loss."""
     if broker_url.startswith("embedded:"):
         return EmbeddedPublisher(Path(broker_url.removeprefix("embedded://")))

@@ -7,6 +7,7 @@ may be in the broker and in the spool: take_in knows repeats.
 
 import contextlib
 import fcntl
+import math
 import os
 import sqlite3
 import threading
@@ -27,7 +28,7 @@ from tenacity import (
 from tenacity.wait import wait_random_exponential
 
 from bridge.broker.messages import Message
-from bridge.broker.publisher import EmbeddedPublisher, NotDurable, Publisher
+from bridge.broker.publisher import EmbeddedPublisher, NotDurable, Submitting, Waiting
 from bridge.broker.spool_store import Row, SpoolStore, Unreadable, is_lasting
 from bridge.receiver.spool_state import free_bytes
 
@@ -35,18 +36,57 @@ log = structlog.get_logger()
 
 #: How long a report waits for a broker that seems well before it goes to the spool, in seconds.
 DIRECT_S = 3.0
-#: Messages forwarded at a time.
+#: Messages forwarded at a time, and how long their confirms are waited for, in seconds.
 BATCH = 64
+FORWARD_S = 10.0
 #: How often a process looks whether the spool has been emptied, in seconds.
 LOOK_S = 0.2
+#: How long requests are held back at most while the last of the spool leaves, in seconds: once, at an outage's end.
+HANDOVER_S = 0.5
 #: How long free space is believed, in seconds: less than a disk needs to fill from the floor to the brim.
 DISK_S = 1.0
 
 
-class SpoolingPublisher:
-    """A publisher that goes on without the broker, for as long as the disk has room."""
+class _Request:
+    """What came in together, on its way to the broker or into the spool."""
 
-    def __init__(self, inner: Publisher, path: Path, *, floor_bytes: int) -> None:
+    __slots__ = ("_messages", "_until", "direct", "spooled")
+
+    def __init__(self, messages: Sequence[Message], timeout_s: float) -> None:
+        now = time.monotonic()
+        self._messages = messages
+        self._until = now + timeout_s
+        direct_until = now + min(DIRECT_S, timeout_s / 2)
+        self.direct = [Waiting(message, direct_until) for message in messages]
+        self.spooled: list[Waiting] | None = None
+
+    def enter(self, spool: EmbeddedPublisher) -> None:
+        """Go into the spool, once; whoever waits for the broker waits for the spool from now on."""
+        if self.spooled is not None:
+            return
+        self.spooled = [Waiting(message, self._until) for message in self._messages]
+        try:
+            spool.submit(self.spooled)
+        except NotDurable as error:
+            for one in self.spooled:
+                one.settle(error)
+        for one in self.direct:
+            one.withdraw()
+
+    @property
+    def entering(self) -> bool:
+        """Tell whether it is on its way into the spool."""
+        return self.spooled is not None and not all(one.settled for one in self.spooled)
+
+
+class SpoolingPublisher:
+    """A publisher that goes on without the broker, for as long as the disk has room.
+
+    What comes in is noted in the order it came, without a lock. When the broker fails one, all that wait for it go into
+    the spool in that order, and what comes later goes behind them.
+    """
+
+    def __init__(self, inner: Submitting, path: Path, *, floor_bytes: int) -> None:
         self._inner = inner
         self._path = path
         self._floor_bytes = floor_bytes
@@ -54,6 +94,10 @@ class SpoolingPublisher:
         self._spool = EmbeddedPublisher(path)
         self._free: tuple[float, int] = (-DISK_S, 0)
         self._closing = threading.Event()
+        # As an ordered set: a dict is changed and copied in one step of the interpreter.
+        self._under_way: dict[_Request, None] = {}
+        # Who goes into the spool, or ends the spooling, has the turn.
+        self._turn = threading.Lock()
         # What an earlier process left comes first.
         self._spooling = threading.Event()
         self._spooling.set()
@@ -80,25 +124,56 @@ class SpoolingPublisher:
             # There is nowhere else to go: the broker has all the time there is.
             self._inner.publish(messages, timeout_s=timeout_s)
             return
-        until = time.monotonic() + timeout_s
-        if not self._spooling.is_set():
-            if self._inner.healthy:
-                try:
-                    self._inner.publish(messages, timeout_s=min(DIRECT_S, timeout_s / 2))
-                except NotDurable as error:
-                    log.warning("spooling", reason=str(error))
-                else:
-                    return
-            self._spooling.set()
-        if self._room() <= 0:
-            raise NotDurable("the broker is away and the disk is down to its floor")
-        self._spool.publish(messages, timeout_s=until - time.monotonic())
+        request = _Request(messages, timeout_s)
+        self._under_way[request] = None
+        try:
+            self._bring(request)
+        finally:
+            del self._under_way[request]
 
     def close(self) -> None:
         """Close what is ours; what waits stays for the next process."""
         self._closing.set()
         self._thread.join(timeout=15)
         self._spool.close()
+
+    def _bring(self, request: _Request) -> None:
+        if self._spooling.is_set():
+            with self._turn:
+                if self._spooling.is_set():  # it may have ended while we waited for the turn
+                    self._enter(request)
+        if request.spooled is None:
+            if not (reason := self._fails(request)):
+                return
+            with self._turn:
+                if not self._spooling.is_set():
+                    self._spooling.set()
+                    log.warning("spooling", reason=reason)
+                self._enter(request)
+        for one in request.spooled or ():
+            one.wait()
+
+    def _fails(self, request: _Request) -> str:
+        """Try the broker; returns why it failed, or nothing."""
+        # Looked at once more: who turned to the spool before we were noted has not taken us along.
+        if self._spooling.is_set() or not self._inner.healthy:
+            return "the broker is away"
+        try:
+            self._inner.submit(request.direct)
+            for one in request.direct:
+                one.wait()
+        except NotDurable as error:
+            return str(error)
+        return ""
+
+    def _enter(self, request: _Request) -> None:
+        """Let all that are under way into the spool, in the order they came."""
+        if request.spooled is not None:
+            return
+        if self._room() <= 0:
+            raise NotDurable("the broker is away and the disk is down to its floor")
+        for one in list(self._under_way):
+            one.enter(self._spool)
 
     def _room(self) -> int:
         looked_at, free = self._free
@@ -137,11 +212,11 @@ class SpoolingPublisher:
             if self._unusable:
                 self._use_again(store)
             while not self._closing.is_set():
-                if turn.mine():
+                mine = turn.mine()
+                if mine:
                     self._empty(store)
-                if self._spooling.is_set() and self._inner.healthy and not store.waiting(1):
-                    self._spooling.clear()
-                    log.info("publishing_directly")
+                if self._spooling.is_set() and self._inner.healthy and (mine or not store.waiting(1)):
+                    self._end_spooling(store, mine=mine)
                 self._closing.wait(LOOK_S)
 
     def _use_again(self, store: SpoolStore) -> None:
@@ -151,16 +226,35 @@ class SpoolingPublisher:
         self._unusable = ""
         log.info("spool_usable_again")
 
-    def _empty(self, store: SpoolStore) -> None:
-        """Forward all that waits, oldest first; what was confirmed is deleted before the next goes out."""
-        forwarded = 0
-        while not self._closing.is_set() and (rows := store.waiting(BATCH)):
+    def _end_spooling(self, store: SpoolStore, *, mine: bool) -> None:
+        """Let requests past the spool again, once what entered it last has left; who comes meanwhile waits."""
+        until = time.monotonic() + HANDOVER_S
+        with self._turn:
+            while time.monotonic() < until and not self._closing.is_set():
+                if not any(one.entering for one in list(self._under_way)):
+                    if mine:
+                        self._empty(store, until)
+                    if not store.waiting(1):
+                        self._spooling.clear()
+                        log.info("publishing_directly")
+                        return
+                self._closing.wait(0.005)
+
+    def _empty(self, store: SpoolStore, until: float = math.inf) -> None:
+        """Forward what waits, oldest first, until little comes after it; what was confirmed is deleted before the next.
+
+        `until` is the end of it in monotonic seconds.
+        """
+        forwarded, full = 0, True
+        while full and not self._closing.is_set() and (left_s := until - time.monotonic()) > 0:
+            if not (rows := store.waiting(BATCH)):
+                break
             found = self._readable(store, rows)
             fresh = [message for row_id, message in found if (row_id, message.id) not in self._sent]
-            self._inner.publish(fresh, timeout_s=10)
+            self._inner.publish(fresh, timeout_s=min(FORWARD_S, left_s))
             self._sent = {(row_id, message.id) for row_id, message in found}
             store.remove([row_id for row_id, _ in found])
-            forwarded += len(fresh)
+            forwarded, full = forwarded + len(fresh), len(rows) == BATCH
         if forwarded:
             log.info("forwarded", messages=forwarded)
 

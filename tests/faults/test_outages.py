@@ -19,6 +19,7 @@ import requests
 import sqlalchemy as sa
 
 from bridge.storage.tables import history, reports, set_aside, webhooks
+from tests.broker.outages import overtaken
 from tests.running import Running
 from tests.servers import CityReceiver, Mail, PostgreSQL, RabbitMQ, eventually, new_folder
 
@@ -117,6 +118,7 @@ class Sent:
     """What the city knows: which reports were answered 202, with which ticket, and every answer's status."""
 
     accepted: dict[str, str] = field(default_factory=dict)
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
 
@@ -128,6 +130,7 @@ class Sent:
             external_id, began = f"O-{sender}-{number}", time.monotonic()
             try:
                 self.accepted[external_id] = running.send(external_id).json()["ticket"]
+                self.spans[external_id] = (began, time.monotonic())
                 self.statuses["202"] += 1
             except (requests.RequestException, AssertionError) as error:
                 self.statuses[repr(error)[:100]] += 1
@@ -206,6 +209,48 @@ def test_outages_of_the_broker_under_load_lose_nothing_and_store_nothing_twice(
     assert (lost, twice) == (set(), set())
     assert set(stored) == set(sent.accepted)
     assert _rows(way_in) == {"webhooks": len(stored), "begun": len(stored), "set aside": 0}
+
+
+def test_reports_are_in_the_database_in_the_order_they_came_through_a_frozen_broker(
+    way_in: WayIn, rabbitmq: RabbitMQ, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Two processes decide each for itself whether the broker is there (decision 0010): the promise is one process's.
+    way_in.kill("receive")
+    way_in.env["BRIDGE_RECEIVER_WORKERS"] = "1"
+    way_in.start_part("receive")
+    way_in.wait_ready()
+    sent, over = Sent(), threading.Event()
+    senders = [threading.Thread(target=sent.keep_sending, args=(way_in, n, over)) for n in range(SENDERS)]
+    for sender in senders:
+        sender.start()
+    try:
+        for _ in range(2):
+            _accepted(sent, BETWEEN)
+            rabbitmq.freeze()
+            eventually(lambda: way_in.spooled() > 0, LIMIT_S, "reports wait on the disk")
+            _accepted(sent, DURING)
+            rabbitmq.thaw()
+            eventually(lambda: way_in.spooled() == 0, LIMIT_S, "all have been forwarded")
+        _accepted(sent, BETWEEN)
+    finally:
+        over.set()
+        for sender in senders:
+            sender.join()
+    eventually(lambda: way_in.stored() >= len(sent.accepted), LIMIT_S, "every accepted report is stored")
+    order = _in_order(way_in)
+    late = overtaken(order, sent.spans)
+    with capsys.disabled():
+        print(f"\n{len(order)} stored, {len(late)} after one that was sent when they had been answered")
+    assert set(order) == set(sent.accepted)
+    assert late == []
+
+
+def _in_order(way_in: WayIn) -> list[str]:
+    """Return the city's own ids in the order the reports were taken in."""
+    begun = sa.select(reports.c.external_id).join(history, history.c.report_id == reports.c.report_id)
+    with way_in.service.database.read() as connection:
+        found = connection.execute(begun.where(history.c.event == "received").order_by(history.c.id))
+        return [external_id for (external_id,) in found]
 
 
 def _accepted(sent: Sent, more: int) -> None:
