@@ -141,12 +141,12 @@ def _ids(bodies: Iterable[str | bytes]) -> set[str]:
     return {item["webhook_id"] for one in data for item in one.get("items", [one])}
 
 
-def open_full(folder: Path, rabbitmq: RabbitMQ) -> FullDoor:
+def open_full(folder: Path, rabbitmq: RabbitMQ, **variables: str) -> FullDoor:
     """Start `bridge receive` on a virtual host of its own."""
     url = rabbitmq.new_vhost()
     with connect(url) as connection:
         declare(connection)
-    bridge = Bridge(folder, "receive", BRIDGE_BROKER_URL=url, **_variables(folder))
+    bridge = Bridge(folder, "receive", BRIDGE_BROKER_URL=url, **_variables(folder), **variables)
     return _opened(FullDoor(bridge, rabbitmq, url))
 
 

@@ -1,5 +1,6 @@
 """The way in as it ships, while RabbitMQ is away: 202 goes on, and not even kill -9 of the receiver loses a report."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -83,6 +84,28 @@ def figure(door: FullDoor, name: str) -> str:
     status, text = said(door, "/metrics")
     assert status == 200, text
     return next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def test_disk_at_its_floor_without_the_broker_is_503_until_the_broker_is_back(rabbitmq: RabbitMQ) -> None:
+    rabbitmq.ensure_running()
+    folder = new_folder("door-at-the-floor")
+    above_mb = shutil.disk_usage(folder).free // 1_000_000 + 100_000
+    door = open_full(folder, rabbitmq, BRIDGE_SPOOL_FLOOR_MB=str(min(above_mb, 1_000_000)))
+    try:
+        before = posted(door, 1)
+        with door.without_broker():
+            refused = post(door.port, report())
+            assert (refused.status, refused.headers["retry-after"]) == (503, "30")
+            assert refused.json()["status"] == "refused"
+            assert said(door, "/readyz") == (503, "the queue cannot be reached, and the disk is full\n")
+            assert float(figure(door, "bridge_spool_free_bytes")) < 0
+            assert figure(door, 'bridge_webhooks_total{outcome="not_durable",source="qlue"}') == "1.0"
+            assert door.spooled() == 0, "what was refused is the city's"
+        eventually(door.ready, LIMIT_S, "the broker is back")
+        after = posted(door, 1)
+        assert door.kept() == before | after
+    finally:
+        door.bridge.close()
 
 
 def test_damaged_report_is_alarmed_and_those_behind_it_are_forwarded(door: FullDoor) -> None:
