@@ -5,6 +5,7 @@ gathered, sends it on, and wakes those whose messages are safe. Under load many 
 RabbitMQ one message and one confirm, for the embedded queue one commit.
 """
 
+import contextlib
 import math
 import sqlite3
 import threading
@@ -114,7 +115,7 @@ class EmbeddedPublisher:
         self._store: QueueStore | None = None  # the thread's own
         self._wake = threading.Condition()
         self._closed = False
-        self._reopens = False
+        self._lets_go = False
         self._healthy = True
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
@@ -143,24 +144,35 @@ class EmbeddedPublisher:
             if self._closed:
                 raise NotDurable("the publisher is closed")
             self._gathered.extend(zip(waiting, rows, strict=True))
-            self._wake.notify()
+            self._wake.notify_all()
 
-    def reopen(self) -> None:
-        """Open the file anew before the next commit: what lies at its path is perhaps another one now."""
-        self._reopens = True
+    def let_go(self) -> None:
+        """Close the file, and open whatever lies at its path then at the next commit; returns when it is closed.
+
+        SQLite removes the log of a file by its name when it closes it: by then that must not be another file's.
+        """
+        with self._wake:
+            self._lets_go = True
+            self._wake.notify_all()
+            self._wake.wait_for(lambda: not self._lets_go or self._closed, timeout=10)
 
     def close(self) -> None:
         """See Publisher.close."""
         with self._wake:
             self._closed = True
-            self._wake.notify()
+            self._wake.notify_all()
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._gathered and not self._closed:
+                while not self._gathered and not self._closed and not self._lets_go:
                     self._wake.wait()
+                if self._lets_go:
+                    self._forget_store()
+                    self._lets_go, self._healthy = False, True  # another file, as good as new
+                    self._wake.notify_all()
+                    continue
                 if self._closed and not self._gathered:
                     break
                 group = list(self._gathered)
@@ -169,15 +181,13 @@ class EmbeddedPublisher:
         self._forget_store()
 
     def _forget_store(self) -> None:
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        store, self._store = self._store, None
+        if store is not None:
+            with contextlib.suppress(sqlite3.Error):  # a damaged one; what was committed is where it is
+                store.close()
 
     def _put(self, group: list[tuple[Waiting, tuple[str, str]]]) -> None:
         try:
-            if self._reopens:
-                self._reopens = False
-                self._forget_store()
             self._store = self._store or QueueStore(self._path)
             self._store.put([row for _, row in group])
         except (sqlite3.Error, OSError) as error:

@@ -205,6 +205,7 @@ class SpoolingPublisher:
             if is_lasting(error) and not self._unusable:
                 self._unusable = str(error) or repr(error)
                 log.error("spool_unusable", path=str(self._path), error=self._unusable)
+                self._spool.let_go()
             raise
 
     def _forward_until_closing(self) -> None:
@@ -221,7 +222,6 @@ class SpoolingPublisher:
 
     def _use_again(self, store: SpoolStore) -> None:
         store.check()
-        self._spool.reopen()
         self._spooling.set()  # what lies there comes first, as after a start
         self._unusable = ""
         log.info("spool_usable_again")

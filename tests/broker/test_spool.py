@@ -329,22 +329,26 @@ def test_spool_that_cannot_be_used_is_used_again_when_it_is_another(
     broker: Broker, path: Path, rabbitmq: RabbitMQ
 ) -> None:
     rabbitmq.settle()
-    path.parent.mkdir()
-    ruin_all(path)
+    rabbitmq.stop()
+    kept = path.with_name("kept.sqlite3")
     with opened(broker.url, path) as publisher:
-        eventually(lambda: publisher._unusable and publisher.healthy, LIMIT_S, "it publishes past the spool")
-        sent = send(publisher, 1)
-        rabbitmq.stop()
+        first = send(publisher, 1)
+        assert waiting(path) == 1
+        for end in ("", "-wal", "-shm"):
+            path.with_name(f"{path.name}{end}").rename(f"{kept}{end}")
+        ruin_all(path)
         eventually(lambda: not publisher.healthy, LIMIT_S, "it says that it can take nothing")
         with pytest.raises(NotDurable):
             publisher.publish([webhook("refused")], timeout_s=0.1)
-        path.rename(path.with_name("kept"))
+        path.unlink()
         eventually(lambda: publisher.healthy, LIMIT_S, "it has a spool again")
-        sent += send(publisher, 2, 3)
+        sent = send(publisher, 2, 3)
         assert waiting(path) == 2
         rabbitmq.start()
         eventually(lambda: direct(publisher), LIMIT_S, "it publishes directly")
     assert drained(broker, len(sent)) == sent
+    with contextlib.closing(SpoolStore(kept)) as store:
+        assert [row.message().data["webhook_id"] for row in store.waiting(10)] == first
 
 
 def test_spool_that_somebody_locks_is_waited_for_and_not_passed_by(broker: Broker, path: Path) -> None:
@@ -352,7 +356,10 @@ def test_spool_that_somebody_locks_is_waited_for_and_not_passed_by(broker: Broke
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with opened(broker.url, path) as publisher:
+            began = time.monotonic()
             eventually(lambda: publisher._sent, LIMIT_S, "they are forwarded")
+            # SQLite waits five seconds for a lock; then it is tried anew.
+            eventually(lambda: time.monotonic() > began + 8)
             assert not direct(publisher), "they cannot be deleted yet"
             holder.execute("ROLLBACK")
             eventually(lambda: direct(publisher), LIMIT_S, "it publishes directly")
