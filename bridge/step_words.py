@@ -18,6 +18,7 @@ _MOVED = {
     "calendar": (" oleh kalender baru", " by a new calendar"),
     "policy": (" oleh kebijakan baru", " by a new policy"),
     "took_over": (" karena mengambil alih jam laporan lain", " by taking over another report's clock"),
+    "unmerged": (" karena penggabungan dibatalkan", " by taking a merge back"),
     "transferred": (" karena dialihkan ke kantor lain", " by going to another office"),
     None: ("", ""),
 }

@@ -22,8 +22,8 @@ from bridge.cli.common import (
     show_json,
     show_table,
 )
-from bridge.clock_words import rung, target
 from bridge.reports.clocks import Kind
+from bridge.step_words import rung, target
 from bridge.words import length, say
 
 if TYPE_CHECKING:

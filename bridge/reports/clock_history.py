@@ -7,8 +7,8 @@ from typing import Any
 from bridge.reports.clocks import Kind, Obligation
 from bridge.reports.report import Escalation, Event
 
-#: Events that give a clock other times.
-_MOVING = ("due_moved", "took_over", "transferred")
+#: What gives clocks other times by the way; each has lines `due_moved` of the same instant.
+_AT_A_MOVE = ("took_over", "unmerged", "transferred")
 
 
 def of_clock(obligation: Obligation, history: Iterable[Event]) -> list[Event]:
@@ -25,7 +25,7 @@ def taken_from(befell: Sequence[Event]) -> str | None:
 
 
 def deadline_moved_at(befell: Sequence[Event]) -> datetime | None:
-    """Return when a new calendar or policy last moved the deadline itself, and not only the next step."""
+    """Return when the deadline itself was last moved, and not only the next step."""
     moved = [e for e in befell if e.event == "due_moved" and e.data["deadline_was"] != e.data["deadline_now"]]
     return moved[-1].at if moved else None
 
@@ -39,7 +39,7 @@ def why_early(row: Escalation, befell: Sequence[Event]) -> Mapping[str, Any]:
 
 
 def moved_by(row: Escalation, befell: Sequence[Event], moved_at: datetime | None = None) -> str | None:
-    """Return what had moved the time of a step: `calendar`, `policy`, `took_over` or `transferred`.
+    """Return what had moved the time of a step: `calendar`, `policy`, `took_over`, `unmerged` or `transferred`.
 
     None when nothing had, or more than one thing may have: the log only says that it was moved.
 
@@ -48,15 +48,11 @@ def moved_by(row: Escalation, befell: Sequence[Event], moved_at: datetime | None
     """
     if row.remark != "due_moved":
         return None
-    before = [event for event in befell if event.event in _MOVING and event.at <= row.fired_at]
-    causes = {_cause(event) for event in before if moved_at in (None, event.at)}
+    before = [event for event in befell if event.at <= row.fired_at and moved_at in (None, event.at)]
+    named = [event for event in before if event.event in _AT_A_MOVE]
+    moved = [e for e in before if e.event == "due_moved" and e.at not in {event.at for event in named}]
+    causes = {event.event for event in named} | {"policy" if "policy" in e.data else "calendar" for e in moved}
     return causes.pop() if len(causes) == 1 else None
-
-
-def _cause(event: Event) -> str:
-    if event.event == "due_moved":
-        return "policy" if "policy" in event.data else "calendar"
-    return event.event
 
 
 def _befell(event: Event, kind: Kind) -> bool:
@@ -64,4 +60,4 @@ def _befell(event: Event, kind: Kind) -> bool:
         return any(one["kind"] == kind for one in event.data.get("deadlines", ()))
     if event.event in ("due_moved", "hurried"):
         return bool(event.data["kind"] == kind)
-    return event.event == "transferred"
+    return event.event in ("transferred", "unmerged")

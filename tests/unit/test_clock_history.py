@@ -78,7 +78,7 @@ def test_clock_that_was_taken_over_names_whose_it_was_and_since_when_it_ran() ->
 
 
 def test_of_two_clocks_taken_over_only_the_last_tells_since_when_it_ran() -> None:
-    clock, (event,) = taken_over()
+    clock, (event, _) = taken_over()
     first = replace(event, at=NOW - timedelta(minutes=1), data={**event.data, "of": "K7Q2-0000-0000"})
     lines = told(clock, [first, event], what="took_over")
     assert ["running since" in line for line in lines] == [False, True]
@@ -181,7 +181,9 @@ CAUSES = [
     (taken_over()[1], " by taking over another report's clock"),
     ([transferred()], " by going to another office"),
     ([due_moved(kind="triage")], ""),
-    ([due_moved(), transferred()], ""),
+    ([due_moved(), transferred()], " by going to another office"),
+    ([due_moved(), Event(REPORT_ID, 1, "unmerged", "person:sekar", NOW, {"of": "K"})], " by taking a merge back"),
+    ([replace(due_moved(), at=MONDAY), transferred()], ""),
     ([], ""),
 ]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from bridge.broker.embedded import QueueStore, payload_of
-from bridge.broker.messages import Message
 from bridge.open311.amending import UPDATES
 from bridge.open311.form import Form
 from bridge.storage import webhooks
