@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -28,6 +28,14 @@ log = structlog.get_logger()
 _SEALED = re.compile(rb"gAAAA[A-Za-z0-9_-]+={0,2}")
 #: The source of what lies in a letter so broken that it names none.
 _UNKNOWN = ""
+
+
+class Kept(NamedTuple):
+    """One webhook that lies aside; `body` None: no key of ours opens it."""
+
+    source: str
+    webhook_id: str
+    body: bytes | None
 
 
 @dataclass(frozen=True)
@@ -76,30 +84,30 @@ def _aside(connection: Connection, arrivals: Arrivals, report: Report) -> dict[F
     """Return the numbers of what lies aside, by what becomes of it."""
     found: dict[Fate, list[int]] = {one: [] for one in Fate}
     for row in stored.aside_of(connection, report.source):
-        bodies = [whose(arrivals, source, body, report) for source, body in _bodies(arrivals, row)]
+        bodies = [whose(arrivals, one, report) for one in _bodies(arrivals, row)]
         found[fate(bodies, whole=row["why"] != Why.DEAD_LETTER)].append(row["id"])
     return found
 
 
-def _bodies(arrivals: Arrivals, row: dict[str, Any]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield each webhook with its source: what came and what was made of it; None: no key of ours opens it."""
+def _bodies(arrivals: Arrivals, row: dict[str, Any]) -> Iterator[Kept]:
+    """Yield each webhook in a line: what came and what was made of it."""
     for sealed in filter(None, (row["body"], row["mended"])):
         opened = _opened(arrivals, sealed)
         if row["why"] != Why.DEAD_LETTER:
-            yield row["source"], opened
+            yield Kept(row["source"], row["webhook_id"], opened)
             continue
-        for source, token in _carried(opened or b""):
-            yield source, _opened(arrivals, token)
+        for source, webhook_id, token in _carried(opened or b""):
+            yield Kept(source, webhook_id, _opened(arrivals, token))
 
 
-def _carried(letter: bytes) -> list[tuple[str, bytes]]:
-    """Return the webhooks in a message of ours, (source, sealed body) each; of a broken one whatever is sealed."""
+def _carried(letter: bytes) -> list[tuple[str, str, bytes]]:
+    """Return the webhooks in a message of ours, (source, webhook-id, sealed body); of a broken one what is sealed."""
     try:
         data = loads(letter)["data"]
         items = data.get("items", [data])
-        return [(item["source"], item["body"].encode()) for item in items]
+        return [(item["source"], item["webhook_id"], item["body"].encode()) for item in items]
     except (ValueError, TypeError, LookupError, AttributeError):
-        return [(_UNKNOWN, token) for token in _SEALED.findall(letter)]
+        return [(_UNKNOWN, _UNKNOWN, token) for token in _SEALED.findall(letter)]
 
 
 def _opened(arrivals: Arrivals, token: bytes) -> bytes | None:
@@ -109,22 +117,21 @@ def _opened(arrivals: Arrivals, token: bytes) -> bytes | None:
         return None
 
 
-def whose(arrivals: Arrivals, source: str, body: bytes | None, report: Report) -> About:
+def whose(arrivals: Arrivals, kept: Kept, report: Report) -> About:
     """Tell whom a body is about: only its own source and the id where that source has it can make it this report's."""
-    if body is None:
+    if kept.body is None:
         return About.NOBODY
-    if source not in (report.source, _UNKNOWN):
+    if kept.source not in (report.source, _UNKNOWN):
         return About.ANOTHER
-    found = about(
-        _named(arrivals, report.source, body), mentions(body, report.external_id), external_id=report.external_id
-    )
-    return About.PERHAPS if found is About.THIS and source == _UNKNOWN else found
+    named = _named(arrivals, report.source, kept.webhook_id, kept.body)
+    found = about(named, mentions(kept.body, report.external_id), report.external_id)
+    return About.PERHAPS if found is About.THIS and kept.source == _UNKNOWN else found
 
 
-def _named(arrivals: Arrivals, source: str, body: bytes) -> object:
+def _named(arrivals: Arrivals, source: str, webhook_id: str, body: bytes) -> object:
     """Return what a body has where its source puts the id of a report; None if it cannot be read."""
     try:
-        event = arrivals.payload(source, "forgetting", body)
+        event = arrivals.payload(source, webhook_id, body)
     except (NotJson, NotAReport):
         return None
     data = event.get("data") if isinstance(event, dict) else None

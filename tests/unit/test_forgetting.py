@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from bridge.arrivals import Arrivals
-from bridge.forgetting import mentions, whose
+from bridge.forgetting import Kept, mentions, whose
 from bridge.reports.forgetting import FORGOTTEN_TEXT, About, Fate, fate, forget
 from bridge.reports.intake import Effect, EventType, existing_report
 from bridge.reports.merging import NotPossible
@@ -91,13 +91,21 @@ ABOUT: list[tuple[bytes, About]] = [
 @pytest.mark.parametrize(("body", "expected"), ABOUT)
 def test_body_is_the_reports_only_where_the_id_stands_at_its_place(body: bytes, expected: About) -> None:
     report = a_report(source="qlue", external_id="88121")
-    assert whose(ARRIVALS, "qlue", body, report) is expected
+    assert whose(ARRIVALS, Kept("qlue", "msg_1", body), report) is expected
 
 
 def test_id_of_another_source_is_another_id() -> None:
     report = a_report(source="qlue", external_id="88121")
-    assert whose(ARRIVALS, "jaki", b'{"data": {"id": "88121"}}', report) is About.ANOTHER
-    assert whose(ARRIVALS, "qlue", None, report) is About.NOBODY
+    assert whose(ARRIVALS, Kept("jaki", "msg_1", b'{"data": {"id": "88121"}}'), report) is About.ANOTHER
+    assert whose(ARRIVALS, Kept("qlue", "msg_1", None), report) is About.NOBODY
+
+
+def test_report_that_took_its_id_from_the_webhooks_is_known_by_that() -> None:
+    """An Open311 form need not name a number of the sender's."""
+    arrivals = Arrivals.under(b"t" * 32, payloads={"open311": lambda _, webhook_id: {"data": {"id": webhook_id}}})
+    report = a_report(source="open311", external_id="open311-1")
+    assert whose(arrivals, Kept("open311", "open311-1", b"a=b"), report) is About.THIS
+    assert whose(arrivals, Kept("open311", "open311-2", b"a=b"), report) is About.ANOTHER
 
 
 @pytest.mark.parametrize("body", [rb'{"x": "a\/\u00e9"}', '{"x": "a/é"'.encode(), rb'{"x": "a/\u00e9"'])
