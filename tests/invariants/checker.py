@@ -393,7 +393,11 @@ def i27_every_move_is_written_down(before: Facts, after: Facts) -> Iterator[str]
             continue
         of_it = [line for line in said if line["report_id"] == key[0]]
         lines = [line for line in of_it if line["event"] in SAYS_OF_ONE and line["data"]["kind"] == key[1]]
-        if not lines and not any(line["event"] == "resume" for line in of_it):
+        # Another office's calendar may leave the time where it was: then the transfer says which calendar counts.
+        same_time = now["deadline_at"] == clock["deadline_at"]
+        calendars = [line["data"]["calendar"] for line in of_it if line["event"] == "transferred" and same_time]
+        told = now["calendar_version"] in calendars or any(line["event"] == "resume" for line in of_it)
+        if not lines and not told:
             yield f"{_name(now)}: {[clock[n] for n in names]} became {[now[n] for n in names]}, and no line says so"
         for line in lines[-1:]:
             last = line["data"].get("deadline_now", now["deadline_at"].isoformat())
