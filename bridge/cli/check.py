@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, event_in, lost_offices, open_service, show_json, unknown_people
+from bridge.cli.common import as_json, clock_time, event_in, lost_offices, open_service, show_json, unknown_people
 from bridge.reports.people import Role
 from bridge.service import Service
 from bridge.words import length, say
@@ -263,7 +263,7 @@ def _check_spool(service: Service) -> list[str]:
     state = spool_state(settings.spool, floor_bytes=settings.spool_floor_mb * 1_000_000)
     faults = state.damage
     if state.oldest_at:
-        since = f"{state.oldest_at.astimezone():%Y-%m-%d %H:%M}"
+        since = clock_time(state.oldest_at)
         faults.append(f"{state.waiting} reports have waited since {since} for the queue; they leave when it is back")
     if state.full:
         faults.append("the disk is down to BRIDGE_SPOOL_FLOOR_MB; make room, nothing more is taken without the queue")

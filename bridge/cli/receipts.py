@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from bridge.cli.common import as_json, moment, one_json, open_service, show_json
+from bridge.cli.common import as_json, clock_time, moment, one_json, open_service, show_json
 from bridge.cli.progress import LateBar
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def list_receipts(source: str, since: datetime, until: datetime, as_json: bool) 
             _stream("[", rows, "]")
             return
         for row in rows:
-            at = row["received_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            at = clock_time(row["received_at"])
             click.echo(f"{at}  {row['sha256']}  {row['ticket'] or '-':<14}  {row['effect']:<10}  {row['webhook_id']}")
 
 
@@ -189,7 +189,7 @@ def _line(one: Difference) -> str:
     parts = [f"{_WORDS[one.what]:<14}  {one.webhook_id}"]
     parts += [f"there {one.sha256_there}"] if one.sha256_there else []
     parts += [f"here {one.sha256_here}"] if one.sha256_here else []
-    parts += [one.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")] if one.at else []
+    parts += [clock_time(one.at)] if one.at else []
     parts += [one.ticket] if one.ticket else []
     parts += [_WORDS[one.hint]] if one.hint else []
     parts += [f"the other body lies aside: {one.aside}"] if one.aside else []
@@ -199,7 +199,7 @@ def _line(one: Difference) -> str:
 def _completeness(complete: Complete) -> str:
     if complete.until is None:
         return f"Nobody can tell from here until when this is complete: {complete.why}."
-    at = complete.until.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    at = clock_time(complete.until)
     return f"Complete until {at}: what is missing here was not accepted before then; later ones may be on their way."
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, me, open_service, show_json, show_table, ticket_argument, ticket_option
+from bridge.cli.common import (
+    as_json,
+    clock_time,
+    me,
+    open_service,
+    show_json,
+    show_table,
+    ticket_argument,
+    ticket_option,
+)
 from bridge.reports.clocks import Kind, Obligation
 from bridge.reports.moves import Details
 from bridge.reports.states import Move, Outcome, Status
@@ -86,11 +95,11 @@ def show_report(ticket: str, reveal: bool, as_json: bool) -> None:
     for name, value in row["contact"].items():
         click.echo(f"  {name:12} {value}")
     for owing in row["obligations"]:
-        click.echo(
-            f"  {owing['kind']:12} {owing['state']}, level {owing['level']}, next due {owing['next_due'] or '-'}"
-        )
+        next_due = clock_time(owing["next_due"]) if owing["next_due"] else "-"
+        click.echo(f"  {owing['kind']:12} {owing['state']}, level {owing['level']}, next due {next_due}")
     for line in row["history"]:
-        click.echo(f"  {line['at']:%Y-%m-%d %H:%M:%S}  {line['event']:14} {line['actor']}  {line['data'] or ''}")
+        said = ", ".join(f"{name}={value}" for name, value in line["data"].items())
+        click.echo(f"  {clock_time(line['at'])}  {line['event']:14} {line['actor']}  {said}")
 
 
 @reports.command("updates")
@@ -111,7 +120,7 @@ def list_updates(ticket: str, as_json: bool) -> None:
         show_json(rows)
         return
     for row in rows:
-        click.secho(f"{row['received_at']:%Y-%m-%d %H:%M:%S}  {row.get('status') or row['why_not']}", bold=True)
+        click.secho(f"{clock_time(row['received_at'])}  {row.get('status') or row['why_not']}", bold=True)
         for text in (row.get("description"), *row.get("media_url", ())):
             if text:
                 click.echo(text)

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import click
 
-from bridge.cli.common import as_json, me, open_service, show_json, show_table
+from bridge.cli.common import as_json, clock_time, me, open_service, show_json, show_table
 
 why = click.option("--reason", required=True, help="Why; kept with the decision.")
 
@@ -56,7 +56,7 @@ def show_aside(number: int, raw: bool) -> None:
     for reason in looked.row["reasons"]:
         click.secho(f"  - {reason}", fg="yellow")
     for line in looked.decisions:
-        click.echo(f"  {line['at']:%Y-%m-%d %H:%M:%S}  {line['did']:10} {line['actor']}  {line['reason']}")
+        click.echo(f"  {clock_time(line['at'])}  {line['did']:10} {line['actor']}  {line['reason']}")
     if not looked.row["body"]:
         click.echo("Its content was erased: the report was forgotten.")
     click.echo(looked.original.decode("utf-8", "backslashreplace"))
