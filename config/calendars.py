@@ -189,16 +189,13 @@ def _same_all_week(texts: list[str]) -> tuple[Hours, ...]:
 
 
 def _week(hours: Mapping[str, list[str]]) -> tuple[Hours, ...]:
-    written = [[stretch(text) for text in hours.get(day, [])] for day in DAYS]
-    week = []
-    for place, today in enumerate(written):
+    week = [tuple(stretch(text) for text in hours.get(day, [])) for day in DAYS]
+    for place, today in enumerate(week):
         # What runs over midnight ends on the next day: Sunday's on Monday.
-        yesterday = [(0, end - _DAY) for _, end in written[place - 1] if end > _DAY]
-        stretches = [*yesterday, *((start, min(end, _DAY)) for start, end in today)]
-        if any(before[1] > after[0] for before, after in pairwise(stretches)):
+        yesterday = [(start - _DAY, end - _DAY) for start, end in week[place - 1]]
+        if any(before[1] > after[0] for before, after in pairwise([*yesterday[-1:], *today])):
             texts = ", ".join(hours.get(DAYS[place], []))
-            raise BadHours(f"{DAYS[place]}: stretches overlap or are out of order: {texts or 'the night before'}")
-        week.append(tuple(stretches))
+            raise BadHours(f"{DAYS[place]}: stretches overlap or are out of order: {texts}")
     return tuple(week)
 
 

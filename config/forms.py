@@ -180,12 +180,6 @@ def _stretch(text: str) -> None:
         raise ValidationError(str(error)) from error
 
 
-def _stretch_of_one_day(text: str) -> None:
-    _stretch(text)
-    if stretch(text)[1] > stretch("00:00-24:00")[1]:
-        raise ValidationError(f"{text!r}: the hours of one day end at 24:00; go on in an override of the next one")
-
-
 def _day(value: object) -> None:
     # Not isinstance: TOML's datetimes are dates to Python.
     if type(value) is not date:
@@ -204,7 +198,7 @@ class OverrideSchema(Checked):
 
     date = fields.Raw(required=True, validate=_day)
     off = fields.Boolean(required=True)
-    hours = fields.List(fields.String(validate=_stretch_of_one_day), load_default=list)
+    hours = fields.List(fields.String(validate=_stretch), load_default=list)
     source = fields.String(required=True, validate=validate.Length(min=1))
 
     @validates_schema

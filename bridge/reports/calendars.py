@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 
 from bridge.reports.tracks import Track
 
-#: A stretch of work on one local day: minutes after local midnight, start below end, end at most 1440.
+#: The stretches of work that begin on one local day: minutes after its midnight, start below end, start at most 1440,
+#: end at most 2880. A shift over midnight belongs to the day it begins, whatever the next day is.
 Hours = tuple[tuple[int, int], ...]
 
+_DAY, _MIDNIGHT = timedelta(days=1), 1440
 _LONGEST_SEARCH_DAYS = 3660  # ten years: beyond that a calendar is taken for closed, not slow
 _TRACK_DAYS = 64  # laid out at once; twice as many whenever that is not enough
 _LAST_DAY = date.max.toordinal() - 2  # the instants of the very last days have no room in every zone
@@ -61,7 +63,7 @@ class WorkingCalendar:
         default_factory=dict, init=False, repr=False, compare=False
     )
     _tracks: list[Track] = field(default_factory=list, init=False, repr=False, compare=False)
-    _ends: dict[tuple[int, int], datetime] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _counted: dict[tuple[int, int], date] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.week) != 7 or not any(self.week):
@@ -73,13 +75,26 @@ class WorkingCalendar:
 
     def is_open(self, at: datetime) -> bool:
         """Tell whether `at` lies inside working time (its end instant excluded)."""
-        return any(start <= at < end for start, end in self.spans_on(self.local(at).date()))
+        return self.worked_on(at) is not None
+
+    def worked_on(self, at: datetime) -> date | None:
+        """Return the day whose working time `at` lies in: at night perhaps that of yesterday's shift. None: in none."""
+        today = self.local(at).date()
+        for day in (today, today - _DAY):
+            if any(start <= at < end for start, end in self.spans_on(day)):
+                return day
+        return None
 
     def spans_on(self, day: date) -> tuple[tuple[datetime, datetime], ...]:
-        """Return the stretches of work of one local date, as pairs of UTC instants."""
+        """Return the stretches of work that begin on one local date, as pairs of UTC instants.
+
+        Where the shift of the day before goes on into it, this day's work begins when that ends.
+        """
         # Pure all the same: the answer depends on the frozen fields only; asking twice should not cost twice.
         if day not in self._spans:
-            spans = (self._instants(day, hours) for hours in self._hours_on(day))
+            spans = [self._instants(day, hours) for hours in self._hours_on(day)]
+            if spans and (until := self._night_before(day)):
+                spans = [(max(opens, until), closes) for opens, closes in spans]
             # Hours that fall whole into a skipped hour are none on that day.
             self._spans[day] = tuple((opens, closes) for opens, closes in spans if opens < closes)
         return self._spans[day]
@@ -95,8 +110,9 @@ class WorkingCalendar:
         """
         start, work = in_utc(start), _seconds(working_s)
         # Nearly always it is on the track there is; local days begin within a day of UTC's.
-        known, earliest = self._known(), start.toordinal() - 1
-        if known and known.first <= earliest and (at := known.after(start, work, earliest + _LONGEST_SEARCH_DAYS)):
+        # The shift of the day before may go on.
+        known, earliest = self._known(), start.toordinal() - 2
+        if known and known.first <= earliest and (at := known.after(start, work, earliest + 1 + _LONGEST_SEARCH_DAYS)):
             return at
         first = self._day(start)
         for track in self._longer_and_longer(first):
@@ -111,7 +127,7 @@ class WorkingCalendar:
             return 0.0
         first, last = self._day(start), self._day(end)
         beyond = first + _LONGEST_SEARCH_DAYS
-        track = self._track(first, min(last + 1, beyond))
+        track = self._track(first - 1, min(last + 1, beyond))
         until = track.worked_by(end) if last < beyond else track.worked_before_day(beyond)
         return (until - track.worked_by(start)).total_seconds()
 
@@ -121,15 +137,23 @@ class WorkingCalendar:
         The day of receipt is day 0 and never counts, whatever the hour (reference B7: counting starts the day
         after; SK 350/2001 itself does not say). With 0 it is the end of that day, or of the next working day.
         """
-        first = self._day(start)
-        if at := self._ends.get((first, days)):
-            return at
+        return self.spans_on(self.working_day(self.local(start).date(), days))[-1][1]
+
+    def working_day(self, day: date, days: int) -> date:
+        """Return the `days`-th working day after a local date; with 0 that date, or the next one with work.
+
+        Raises:
+            NoWorkingTime: not so many in ten years.
+        """
+        first = day.toordinal()
+        if found := self._counted.get((first, days)):
+            return found
         for track in self._longer_and_longer(first):
-            if at := track.end_of_working_day(first, days, first + _LONGEST_SEARCH_DAYS):
+            if ordinal := track.working_day(first, days, first + _LONGEST_SEARCH_DAYS):
                 # Asked for by every report of a day.
-                self._ends[first, days] = at
-                return at
-        raise NoWorkingTime(f"calendar {self.name}: not {days} working days in ten years after {start}")
+                self._counted[first, days] = date.fromordinal(ordinal)
+                return self._counted[first, days]
+        raise NoWorkingTime(f"calendar {self.name}: not {days} working days in ten years after {day}")
 
     def days_off_between(self, start: datetime, end: datetime) -> list[tuple[date, str]]:
         """Return the named days off from the local day of `start` to that of `end`, in order."""
@@ -155,7 +179,7 @@ class WorkingCalendar:
     def _longer_and_longer(self, first: int) -> Iterator[Track]:
         end = first + 1
         while end <= min(first + _LONGEST_SEARCH_DAYS, _LAST_DAY):
-            track = self._track(first, end)
+            track = self._track(first - 1, end)
             yield track
             end = track.end + 1
 
@@ -164,7 +188,7 @@ class WorkingCalendar:
 
     def _track(self, first: int, end: int) -> Track:
         """Return a track over at least the days from `first` to before `end`."""
-        known = self._known()
+        known, first = self._known(), max(1, first)
         if known and known.first <= first and end <= known.end:
             return known
         if known:
@@ -174,6 +198,12 @@ class WorkingCalendar:
         # Replaced as a whole: who has the shorter one goes on with it.
         self._tracks[:] = [track := Track(self.spans_on, first, end)]
         return track
+
+    def _night_before(self, day: date) -> datetime | None:
+        """Return until when the shift of the day before goes on into this one, if it does."""
+        before = day - _DAY
+        ends = [end for _, end in self._hours_on(before) if end > _MIDNIGHT] if day > date.min else []
+        return self.instant(before, max(ends)) if ends else None
 
     def _hours_on(self, day: date) -> Hours:
         if day in self.days_off:

@@ -1,7 +1,7 @@
 """How working days are counted: whether the day of receipt counts, until which hour, and when on the last day."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from bridge.reports.calendars import WorkingCalendar
@@ -37,41 +37,44 @@ def due_on(calendar: WorkingCalendar, start: datetime, days: int, count: DayCoun
     Raises:
         NoWorkingTime: not so many working days in the ten years after `start`.
     """
-    start_day = _received(calendar, start, count)
-    ahead = days - 1 if _counts_at_once(calendar, start_day, count) and days > 0 else days
-    end = calendar.end_of_working_day(start_day, ahead)
-    return _same_time(calendar, start, end) if count.same_time else end
+    received_on = _received_on(calendar, start, count)
+    ahead = days - 1 if _counts_at_once(calendar, received_on, count) and days > 0 else days
+    day = calendar.working_day(received_on, ahead)
+    return _same_time(calendar, start, day) if count.same_time else calendar.spans_on(day)[-1][1]
 
 
 def counting_from(calendar: WorkingCalendar, start: datetime, count: DayCount) -> datetime:
     """Return the instant from which working days count: what stands still before it takes nothing away."""
-    start_day = _received(calendar, start, count)
-    if _counts_at_once(calendar, start_day, count):
+    received_on = _received_on(calendar, start, count)
+    if _counts_at_once(calendar, received_on, count):
         return start
-    return calendar.instant(calendar.local(start_day).date() + timedelta(days=1), 0)
+    midnight = calendar.instant(received_on + timedelta(days=1), 0)
+    # The night shift of a day that does not count goes on after its midnight.
+    return max([midnight, *(closes for _, closes in calendar.spans_on(received_on))])
 
 
-def _counts_at_once(calendar: WorkingCalendar, start_day: datetime, count: DayCount) -> bool:
-    return count.from_same_day and bool(calendar.spans_on(calendar.local(start_day).date()))
+def _counts_at_once(calendar: WorkingCalendar, received_on: date, count: DayCount) -> bool:
+    return count.from_same_day and bool(calendar.spans_on(received_on))
 
 
-def _received(calendar: WorkingCalendar, start: datetime, count: DayCount) -> datetime:
-    if count.cut_off is None:
-        return start
+def _received_on(calendar: WorkingCalendar, start: datetime, count: DayCount) -> date:
+    """Return the local date that counts as that of receipt: the date on the wall, also within a night shift."""
     local = calendar.local(start)
+    if count.cut_off is None:
+        return local.date()
     in_time = local.hour * 60 + local.minute < count.cut_off and calendar.spans_on(local.date())
-    return start if in_time else _last_instant(calendar.end_of_working_day(start, 1))
+    return local.date() if in_time else calendar.working_day(local.date(), 1)
 
 
-def _same_time(calendar: WorkingCalendar, start: datetime, end: datetime) -> datetime:
-    local, day = calendar.local(start), calendar.local(_last_instant(end)).date()
-    # The same reading of the clock on the wall, however many hours lie between.
-    wall = calendar.instant(day, local.hour * 60 + local.minute) + timedelta(
-        seconds=local.second, microseconds=local.microsecond
-    )
-    return min(calendar.add(wall, 0), end)
-
-
-def _last_instant(end: datetime) -> datetime:
-    """Return the last instant before an end of work, which may be midnight and so on the next date."""
-    return end - timedelta(microseconds=1)
+def _same_time(calendar: WorkingCalendar, start: datetime, day: date) -> datetime:
+    local, spans = calendar.local(start), calendar.spans_on(day)
+    # The same reading of the clock on the wall, however many hours lie between; a night shift has it after midnight.
+    walls = [
+        calendar.instant(on, local.hour * 60 + local.minute)
+        + timedelta(seconds=local.second, microseconds=local.microsecond)
+        for on in (day, day + timedelta(days=1))
+    ]
+    within = [wall for wall in walls if any(opens <= wall < closes for opens, closes in spans)]
+    if within:
+        return within[0]
+    return next((opens for opens, _ in spans if opens > walls[0]), spans[-1][1])

@@ -290,7 +290,8 @@ def _days(
 def _day_of(at: datetime, policy: Policy, calendar: WorkingCalendar) -> date:
     """Return the local day that was over at `at`: an end of work may be midnight, and so on the next date."""
     within = policy.days.same_time and calendar.is_open(at)
-    return calendar.local(at if within else at - _MOMENT).date()
+    moment = at if within else at - _MOMENT
+    return calendar.worked_on(moment) or calendar.local(moment).date()
 
 
 def _days_zero(
@@ -313,7 +314,8 @@ def _days_zero(
 def _worked(what: What, between: _Stretch, holes: Sequence[_Stretch], calendar: WorkingCalendar) -> Iterator[Line]:
     """Yield a line for each local day on which working time was counted between two instants."""
     start, end = between
-    for day in _dates(calendar.local(start).date(), calendar.local(end).date()):
+    # At night the shift of the day before may go on.
+    for day in _dates(calendar.local(start).date() - timedelta(days=1), calendar.local(end).date()):
         clipped = [(max(opens, start), min(closes, end)) for opens, closes in calendar.spans_on(day)]
         left = [part for stretch in clipped for part in _without(stretch, holes)]
         if left:

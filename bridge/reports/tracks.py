@@ -24,7 +24,6 @@ class Track:
         lengths = map(lambda opens, closes: closes - opens, self._opens, self._closes)
         self._totals = list(accumulate(lengths))
         self._work_days = [day for day, spans in days if spans]
-        self._day_ends = [spans[-1][1] for _, spans in days if spans]
 
     def worked_by(self, at: datetime) -> timedelta:
         """Return the working time from the beginning of the track to an instant within it."""
@@ -48,10 +47,10 @@ class Track:
             return None
         return self._closes[place] - (self._totals[place] - until)
 
-    def end_of_working_day(self, first: int, days: int, before_day: int) -> datetime | None:
-        """Return the end of the `days`-th working day after day `first`; with 0 of that day or the next."""
+    def working_day(self, first: int, days: int, before_day: int) -> int | None:
+        """Return the `days`-th working day after day `first` (ordinals); with 0 that day or the next with work."""
         here = bisect_right(self._work_days, first) if days else bisect_left(self._work_days, first)
         place = here + max(days, 1) - 1
         if place >= len(self._work_days) or self._work_days[place] >= before_day:
             return None
-        return self._day_ends[place]
+        return self._work_days[place]

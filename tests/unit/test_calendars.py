@@ -307,3 +307,36 @@ def test_instant_of_any_zone_is_taken_in_utc(zone: str) -> None:
     at = datetime(2026, 11, 23, 9, tzinfo=ZoneInfo(zone))
     assert in_utc(at) == at
     assert in_utc(at).tzinfo is UTC
+
+
+NIGHT = (((1320, 1800),),) * 5 + ((), ())  # Monday to Friday, ten in the evening to six
+
+
+def test_week_of_five_nights_has_five_working_days() -> None:
+    calendar = a_calendar(week=NIGHT)
+    days = [calendar.working_day(MONDAY.date(), days) for days in range(6)]
+    assert [f"{day:%a}" for day in days] == ["Mon", "Tue", "Wed", "Thu", "Fri", "Mon"]
+    assert calendar.elapsed(MONDAY, MONDAY + timedelta(days=7)) == 5 * 8 * 3600
+
+
+def test_day_off_frees_the_night_that_begins_on_it_and_no_other() -> None:
+    calendar = a_calendar({date(2026, 11, 24): "decree"}, week=NIGHT)
+    three_at_night = [datetime(2026, 11, day, 3, tzinfo=JAKARTA) for day in (24, 25, 26)]
+    assert [calendar.is_open(at) for at in three_at_night] == [True, False, True]
+    assert [calendar.worked_on(at) for at in three_at_night] == [date(2026, 11, 23), None, date(2026, 11, 25)]
+
+
+def test_night_before_a_period_is_worked_to_its_end_and_nobody_works_twice_at_once() -> None:
+    early = Period(date(2026, 11, 24), date(2026, 11, 24), (((240, 480),),) * 7, "early")
+    calendar = a_calendar(week=NIGHT, periods=(early,))
+    night = datetime(2026, 11, 23, 22, tzinfo=JAKARTA)
+    assert calendar.elapsed(night, night + timedelta(hours=12)) == 10 * 3600
+    assert calendar.spans_on(date(2026, 11, 24)) == (
+        (datetime(2026, 11, 23, 23, tzinfo=UTC), datetime(2026, 11, 24, 1, tzinfo=UTC)),
+    )
+
+
+def test_clock_started_at_night_counts_the_rest_of_that_shift() -> None:
+    calendar = a_calendar(week=NIGHT)
+    assert calendar.add(datetime(2026, 11, 24, 3, tzinfo=JAKARTA), 3600) == datetime(2026, 11, 24, 4, tzinfo=JAKARTA)
+    assert calendar.add(datetime(2026, 11, 28, 5, tzinfo=JAKARTA), 7200) == datetime(2026, 11, 30, 23, tzinfo=JAKARTA)

@@ -378,12 +378,6 @@ WRONG = [
     (
         C,
         "off = true",
-        'off = false\nhours = ["22:00-30:00"]',
-        "override[1].hours[1]: '22:00-30:00': the hours of one day end at 24:00",
-    ),
-    (
-        C,
-        "off = true",
         'off = false\nhours = ["13:00-16:00", "08:00-12:00"]',
         "stretches overlap or are out of order: 13:00-16:00, 08:00-12:00",
     ),
@@ -629,16 +623,19 @@ def test_rung_at_the_start_of_a_clock_is_allowed(tmp_path: Path) -> None:
     assert steps[0].at.amount == 0
 
 
-def test_stretch_over_midnight_ends_on_the_next_day_sundays_on_monday(tmp_path: Path) -> None:
+def test_stretch_over_midnight_belongs_to_the_day_it_begins(tmp_path: Path) -> None:
     night = '["20:00-22:00"]\nsat = ["22:00-30:00"]\nsun = ["08:00-12:00", "22:00-24:30"]'
     weekday = (C, '["07:30-12:00", "13:00-16:00"]', '["07:30-12:00"]')
     files = edited((C, '["00:00-24:00"]', night), weekday, (P, '"1 working day"', '"9 working days"'))
     (calendar,) = read(tmp_path, files, QLUE_SECRET=KEY).rulebook.calendars.values()
     by_day = dict(zip(DAYS, calendar.week, strict=True))
-    assert by_day["sat"] == ((1320, 1440),)
-    assert by_day["sun"] == ((0, 360), (480, 720), (1320, 1440))
-    assert by_day["mon"] == ((0, 30), (450, 720))
+    assert by_day["sat"] == ((1320, 1800),)
+    assert by_day["sun"] == ((480, 720), (1320, 1470))
+    assert by_day["mon"] == ((450, 720),)
     assert by_day["fri"] == ((1200, 1320),)
+    assert hours_on(calendar, date(2026, 10, 3)) == ["22:00-06:00"]
+    assert hours_on(calendar, date(2026, 10, 5)) == ["07:30-12:00"]
+    assert calendar_from("city", definition_of(calendar)) == calendar
 
 
 def test_way_of_counting_days_is_part_of_the_policy_and_its_version(tmp_path: Path) -> None:

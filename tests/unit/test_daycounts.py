@@ -126,3 +126,34 @@ def test_office_that_closes_at_midnight_keeps_its_days_apart() -> None:
     assert due_on(always, at("14 09:00"), 1, FROM_NEXT_DAY) == at("16 00:00")
     assert due_on(always, at("14 13:00"), 1, NOON) == at("17 00:00")
     assert due_on(always, at("14 09:00"), 1, SAME_TIME) == at("15 09:00")
+
+
+#: Monday to Friday from ten in the evening to six; Tuesday 15 December 2026 is off.
+NIGHTS = WorkingCalendar(
+    "night", "night@1", "Asia/Jakarta", (((1320, 1800),),) * 5 + ((), ()), {date(2026, 12, 15): "Hari libur"}
+)
+NIGHTLY = [
+    ("14 09:00", FROM_NEXT_DAY, 1, "17 06:00", "Tuesday is off, so Wednesday's shift is the first"),
+    ("14 23:00", FROM_NEXT_DAY, 1, "17 06:00", "received during Monday's shift"),
+    ("15 03:00", FROM_NEXT_DAY, 1, "17 06:00", "the date of receipt is the one on the wall, also within a shift"),
+    ("17 03:00", FROM_NEXT_DAY, 1, "19 06:00", "so that Wednesday night's receipt counts as Thursday's"),
+    ("18 09:00", FROM_NEXT_DAY, 1, "22 06:00", "Friday's shift ends on Saturday, which is no working day"),
+    ("14 09:00", SAME_DAY, 1, "15 06:00", "the shift that begins today is day 1, though tomorrow is off"),
+    ("14 09:00", SAME_DAY, 2, "17 06:00", "and ends whole"),
+    ("14 13:00", NOON, 1, "18 06:00", "too late for Monday: received with Wednesday, due with Thursday"),
+    ("16 23:00", SAME_TIME, 1, "17 23:00", "at the same hour of the next shift"),
+    ("17 03:00", SAME_TIME, 1, "19 03:00", "also after its midnight"),
+    ("16 09:00", SAME_TIME, 1, "17 22:00", "or when it begins"),
+]
+
+
+@pytest.mark.parametrize(("received", "count", "days", "due", "why"), NIGHTLY, ids=[row[4] for row in NIGHTLY])
+def test_night_shift_belongs_to_the_day_it_begins(
+    received: str, count: DayCount, days: int, due: str, why: str
+) -> None:
+    assert due_on(NIGHTS, at(received), days, count) == at(due)
+
+
+def test_rest_of_a_night_shift_that_does_not_count_gives_nothing_back() -> None:
+    assert counting_from(NIGHTS, at("16 23:00"), FROM_NEXT_DAY) == at("17 06:00")
+    assert counting_from(NIGHTS, at("15 09:00"), FROM_NEXT_DAY) == at("16 00:00")

@@ -31,11 +31,20 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Walked:
-    """The minutes of some days in which the office is open, as UTC instants at which they begin."""
+    """The minutes of some days' shifts, as UTC instants at which they begin, each with the day its shift began.
+
+    `earlier` are those of the shift of the day before, which may go on into the first day.
+    """
 
     calendar: WorkingCalendar
     first_on: date
-    minutes: tuple[datetime, ...]
+    worked: tuple[tuple[datetime, date], ...]
+    earlier: frozenset[datetime]
+
+    @property
+    def minutes(self) -> list[datetime]:
+        """The minutes alone."""
+        return [minute for minute, _ in self.worked]
 
     def add(self, start: datetime, minutes: int) -> datetime | None:
         """The instant after so many open minutes, or None beyond what was walked."""
@@ -54,18 +63,25 @@ class Walked:
         return max(0, bisect_left(self.minutes, end) - bisect_left(self.minutes, start))
 
     def end_of_working_day(self, start: datetime, days: int) -> datetime | None:
-        """The end of the last open minute of the `days`-th open day after that of `start`."""
-        zone = ZoneInfo(self.calendar.zone)
-        received_on = start.astimezone(zone).date()
-        closing = {minute.astimezone(zone).date(): minute + _MINUTE for minute in self.minutes}
+        """The end of the last minute of the `days`-th day on which a shift began, after the date of `start`."""
+        received_on = start.astimezone(ZoneInfo(self.calendar.zone)).date()
+        closing = {day: minute + _MINUTE for minute, day in self.worked}
         after = [at for day, at in closing.items() if day >= received_on + timedelta(days=days > 0)]
         return after[max(0, days - 1)] if len(after) >= max(1, days) else None
 
 
 def walk(calendar: WorkingCalendar, first_on: date) -> Walked:
     """Walk the calendar from the local midnight of a day on."""
-    opened = [minute for day in _days(calendar.zone, first_on) for minute in _open_minutes(calendar, *day)]
-    return Walked(calendar, first_on, tuple(opened))
+    days = dict(_days(calendar.zone, first_on))
+    before = first_on - timedelta(days=1)
+    taken: dict[datetime, date] = {}
+    for day in sorted(days)[:-1]:
+        tomorrow = [(minute, wall + 1440) for minute, wall in days[day + timedelta(days=1)]]
+        for minute in _open_minutes(calendar, day, [*days[day], *tomorrow]):
+            # A shift that goes on keeps its minutes: nobody works twice at once.
+            taken.setdefault(minute, day)
+    worked = tuple((minute, day) for minute, day in taken.items() if day != before)
+    return Walked(calendar, first_on, worked, frozenset(minute for minute, day in taken.items() if day == before))
 
 
 def _open_minutes(calendar: WorkingCalendar, day: date, minutes: list[tuple[datetime, int]]) -> Iterator[datetime]:
@@ -89,15 +105,15 @@ def _hours(calendar: WorkingCalendar, day: date) -> Hours:
 
 @cache
 def _days(zone: str, first_on: date) -> list[tuple[date, list[tuple[datetime, int]]]]:
-    """Each local day with its minutes: when in UTC, and what the clock on the wall shows."""
-    minute = datetime(first_on.year, first_on.month, first_on.day, tzinfo=UTC) - timedelta(days=1)
+    """Each local day with its minutes: when in UTC, and what the clock shows; one day before and one after, too."""
+    minute = datetime(first_on.year, first_on.month, first_on.day, tzinfo=UTC) - timedelta(days=2)
     found: dict[date, list[tuple[datetime, int]]] = {}
-    for _ in range((WALKED_DAYS + 2) * 1440):
+    for _ in range((WALKED_DAYS + 4) * 1440):
         local = minute.astimezone(ZoneInfo(zone))
         found.setdefault(local.date(), []).append((minute, local.hour * 60 + local.minute))
         minute += _MINUTE
     last_on = first_on + timedelta(days=WALKED_DAYS)
-    return [(day, minutes) for day, minutes in found.items() if first_on <= day < last_on]
+    return [(day, minutes) for day, minutes in found.items() if first_on - timedelta(days=1) <= day <= last_on]
 
 
 def _stretches(numbers: list[int]) -> Hours:
@@ -111,6 +127,9 @@ _day_hours = st.one_of(
     st.just(((0, 1440),)),
     st.just(((540, 720), (720, 1020))),
     st.just(((0, 150), (165, 300))),  # at work in the hour that clocks skip or repeat
+    st.just(((1320, 1800),)),  # the night shift
+    st.just(((480, 720), (1200, 1560))),  # closes in the hour that clocks skip or repeat
+    st.just(((120, 480), (1439, 1441))),
     st.lists(st.integers(0, 1440), max_size=6, unique=True).map(_stretches),
 )
 #: A week made of few kinds of days, as real ones are.
