@@ -82,7 +82,7 @@ def read_configuration(
     warnings: list[str] = []
     remarks: list[str] = []
     sources = read_sources(reading, env, warnings)
-    calendars = _calendars(reading, today or datetime.now(UTC).date(), remarks)
+    calendars = _calendars(reading, today or datetime.now(UTC).date(), warnings, remarks)
     offices = _offices(reading)
     policies = _policies(reading, remarks)
     rules = _rules(reading)
@@ -126,7 +126,7 @@ def _texts(reading: Reading) -> Texts | None:
         return None
 
 
-def _calendars(reading: Reading, today: date, remarks: list[str]) -> dict[str, WorkingCalendar]:
+def _calendars(reading: Reading, today: date, warnings: list[str], remarks: list[str]) -> dict[str, WorkingCalendar]:
     found: dict[str, WorkingCalendar] = {}
     paths = sorted((reading.folder / "calendars").glob("*.toml"))
     for path in paths:
@@ -138,7 +138,8 @@ def _calendars(reading: Reading, today: date, remarks: list[str]) -> dict[str, W
             if calendar:
                 found[path.stem] = calendar
                 reading.faults += [f"{file}: {fault}" for fault in contradictions(content, calendar)]
-                reading.faults += [f"{file}: {fault}" for fault in without_today(content, today)]
+                # A year that has begun refuses no report: it is told at every start, and `doctor` fails.
+                warnings += [f"{file}: {fault}" for fault in without_today(content, today)]
                 noted = chain(ending_soon(content, today), unconfirmed(content, path.stem, today))
                 remarks += [f"{file}: {remark}" for remark in noted]
     reading.named["calendars/"] = {path.stem for path in paths}

@@ -29,6 +29,7 @@ make_venv() {
         echo "$("$python" --version) has no venv module. On Debian or Ubuntu: apt-get install python3-venv" >&2
         return 1
     fi
+    [ -L .venv ] && rm .venv # a link to another checkout's: --clear would empty that one
     "$python" -m venv --clear .venv
 }
 
