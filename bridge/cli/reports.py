@@ -108,7 +108,7 @@ def show_report(ticket: str, reveal: bool, as_json: bool) -> None:
 def list_updates(ticket: str, as_json: bool) -> None:
     """Show whole what citizens added to a report by Open311, also what its description has no room for.
 
-    Example: bridge reports updates K7Q2-9XWM-4T8R
+    Example: bridge reports updates K7Q2-9XWM-4T8K
     """
     from bridge.open311.whole import updates_of
     from bridge.storage import reports as stored

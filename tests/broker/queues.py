@@ -1,6 +1,7 @@
 """A queue to test with: what it holds, taking from it, and consumers that are processes of their own."""
 
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -149,6 +150,10 @@ class Process:
         found = [self._process.stdout.readline().strip() for _ in range(count)]
         self.lines += found
         return found
+
+    def has_said_more(self) -> bool:
+        """Tell whether it has said something that nobody has read."""
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def go(self) -> None:
         """Close its input: what it waits for."""
