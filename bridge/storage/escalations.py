@@ -262,7 +262,11 @@ def _newest(connection: Connection, wanted: Wanted, last: Row | None, size: int)
         .order_by(*order)
         .where(*_conditions(wanted, log.c), *_further(wanted, log.c, last))
     )
-    return _with_notices(connection, statement.limit(size))
+    if not wanted.exhausted or connection.dialect.name == "sqlite":
+        return _with_notices(connection, statement.limit(size))
+    # PostgreSQL takes them for far more than they are and would read all there is: it is told which they are.
+    ids = list(connection.execute(_EXHAUSTED_IDS).scalars())
+    return _with_notices(connection, statement.where(among(log.c.report_id, "exhausted")).limit(size), exhausted=ids)
 
 
 def _further(wanted: Wanted, log: Any, last: Row | None) -> list[sa.ColumnElement[bool]]:
@@ -286,8 +290,8 @@ def _oldest(connection: Connection, wanted: Wanted, last: Row | None, size: int)
     return _with_notices(connection, statement.limit(size))
 
 
-def _with_notices(connection: Connection, statement: sa.Select[Any]) -> Rows:
-    rows = [dict(row) for row in connection.execute(statement).mappings()]
+def _with_notices(connection: Connection, statement: sa.Select[Any], **given: list[str]) -> Rows:
+    rows = [dict(row) for row in connection.execute(statement, given).mappings()]
     states = _notice_states(connection, {row["report_id"] for row in rows})
     for row in rows:
         row["told"] = row["told"] or []
@@ -322,9 +326,13 @@ def _exhausted() -> sa.Subquery:
         sa.select(*known, *(c for c in escalations.c if c.name not in names), sa.false().label("answered"))
         .join(reports, reports.c.report_id == obligations.c.report_id)
         .outerjoin(escalations, its_last)
-        .where(obligations.c.state == "running", obligations.c.next_due.is_(None))
+        .where(_IS_EXHAUSTED)
         .subquery("log")
     )
+
+
+_IS_EXHAUSTED = sa.and_(obligations.c.state == "running", obligations.c.next_due.is_(None))
+_EXHAUSTED_IDS = sa.select(obligations.c.report_id).where(_IS_EXHAUSTED).distinct()
 
 
 _LEVEL = sa.func.coalesce(escalations.c.level, obligations.c.level).label("level")

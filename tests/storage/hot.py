@@ -61,6 +61,7 @@ PAGES: Mapping[str, Run] = {
     ),
     "inbox list, everybody's": lambda _, connection, __: stored.listed(connection, stored.Wanted(open_only=True)),
     "escalation log list": lambda _, connection, __: escalations.listed(connection, escalations.Wanted()),
+    "exhausted list": lambda _, connection, __: escalations.listed(connection, escalations.Wanted(exhausted=True)),
     "pulse": lambda _, connection, now: pulse(connection, now),
     "deliveries nobody heard": lambda _, connection, __: told.listed(connection, told.Wanted(unheard=True)),
     "figures of deliveries": lambda _, connection, now: told.counts(connection, now),
