@@ -47,6 +47,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "took_over": ("Menerima gabungan laporan lain", "Took over another report"),
     "transferred": ("Dialihkan ke kantor lain", "Given to another office"),
     "hurried": ("Dinaikkan lebih awal", "Sent up early"),
+    "passed_by": ("dilewati, tidak ada yang diingatkan", "passed over, nobody was warned"),
     "overtaken": ("terlewati oleh langkah berikutnya", "overtaken by the next step"),
     "amended": ("Pelapor memperbarui laporan", "Amended by the reporter"),
     "late_event": ("Kabar lama dari aplikasi kota, dicatat saja", "Late event from the city app, noted only"),

@@ -14,6 +14,7 @@ from bridge.words import ZONE, say, when
 _FACTS = {
     "of": ("dari", "from"),
     "to": ("kepada", "to"),
+    "into": ("ke laporan", "into"),
     "level": ("tingkat", "level"),
     "office": ("kantor", "office"),
     "kind": ("tenggat", "deadline"),

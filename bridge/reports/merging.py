@@ -169,12 +169,14 @@ def _check_merge(duplicate: Report, survivor: Report) -> None:
 def _note_moves(
     changes: Changes, report: Report, before: Sequence[Obligation], actor: Actor, reason: str, *, now: datetime
 ) -> None:
-    """Note every clock of a report whose times the changes move."""
+    """Note every clock of a report whose times the changes move; one that had been stopped is due again anyway."""
     known = {o.kind: o for o in before}
-    for after in changes.obligations:
-        if after.report_id == report.report_id and retimed.moves(known[after.kind], after):
-            said = retimed.noted(known[after.kind], after, reason)
-            changes.note(report, retimed.MOVED, actor.name, now, **said)
+    for after in (one for one in changes.obligations if one.report_id == report.report_id):
+        was = known[after.kind]
+        if was.state not in _OPEN:
+            was = replace(was, next_due=after.next_due)
+        if retimed.moves(was, after):
+            changes.note(report, retimed.MOVED, actor.name, now, **retimed.noted(was, after, reason))
 
 
 def _earlier_clocks(

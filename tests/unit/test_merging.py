@@ -282,6 +282,11 @@ def test_nobody_gains_time_by_merging_and_taking_it_back() -> None:
     assert left == a_calendar().elapsed(NOW, a_clock().deadline_at)
 
 
+def test_merge_taken_back_in_the_same_moment_moves_no_deadline() -> None:
+    changes = taken_back(merged(a_clock(), a_clock()), now=NOW)
+    assert [line.event for line in changes.history] == ["unmerged"]
+
+
 def test_taking_back_tells_the_assignee_again_every_time() -> None:
     first = taken_back(merged(a_clock(), a_clock()))
     second = taken_back(merged(a_clock(), a_clock()), now=DAYS_LATER + timedelta(days=1))

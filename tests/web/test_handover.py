@@ -47,4 +47,9 @@ def test_report_is_sent_up_with_the_button_of_the_page_it_was_seen_on(office: Of
     assert visitor.post(f"/desk/reports/{ticket}/escalate", **form).status_code == 302
     assert visitor.post(f"/desk/reports/{ticket}/escalate", **form).status_code == 409
     assert visitor.post(f"/desk/reports/{ticket}/escalate", **{**form, "step": "x"}).status_code == 400
-    assert "Dinaikkan lebih awal" in visitor.get(f"/desk/reports/{ticket}").text
+    page = visitor.get(f"/desk/reports/{ticket}").text
+    assert "Dinaikkan lebih awal" in page
+    # The warnings before the rung told nobody, and neither page says they did.
+    passed = "dilewati, tidak ada yang diingatkan"
+    assert passed in page.partition("Riwayat")[2]
+    assert passed in visitor.get(f"/desk/escalations?ticket={ticket}&warnings=1").text
