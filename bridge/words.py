@@ -47,6 +47,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "took_over": ("Menerima gabungan laporan lain", "Took over another report"),
     "transferred": ("Dialihkan ke kantor lain", "Given to another office"),
     "hurried": ("Dinaikkan lebih awal", "Sent up early"),
+    "implementation": ("pelaku usaha melaksanakan putusan, paling lambat", "the business carries the award out, by"),
+    "objection": ("keberatan ke pengadilan negeri, sampai", "objection at the district court, until"),
     "passed_by": ("dilewati, tidak ada yang diingatkan", "passed over, nobody was warned"),
     "overtaken": ("terlewati oleh langkah berikutnya", "overtaken by the next step"),
     "amended": ("Pelapor memperbarui laporan", "Amended by the reporter"),

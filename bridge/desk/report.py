@@ -10,6 +10,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from werkzeug.wrappers import Response
 
 from bridge.auth import EVERYBODY, OVERSEERS, acting, needs
+from bridge.awards import dates_after_award
 from bridge.clock_words import ladder, ledger, local, office_names, span_words
 from bridge.comparing import BUSINESS_DAYS, about_business, alike
 from bridge.desk.bar import bar
@@ -128,6 +129,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any]:
         "outcomes": _outcomes(report),
         "needs": APPLICATION_NEEDS,
         "clocks": [_clock(one, book, names | office_names(book), now) for one in _soonest_first(explained)],
+        "after_award": dates_after_award(service.rules, report, owed, history),
         "desks": _desks(where, names),
         "sees_deliveries": g.person.role in OVERSEERS,
         "timeline": _timeline(history, fired, told, names),

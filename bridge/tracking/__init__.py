@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from bridge.awards import dates_after_award
 from bridge.pages import language
 from bridge.reports.clocks import Obligation
 from bridge.reports.feedback import AWAITED, awaited_deadline, message, next_step
@@ -85,6 +86,7 @@ def _content(service: Service, ticket: str) -> dict[str, Any] | None:
         "everybody_told": late and any(_exhausted(o, report) for o in owed),
         "way": _way(report, history, fired),
         "missing": report.missing,
+        "after_award": dates_after_award(service.rules, report, owed, history),
     }
 
 

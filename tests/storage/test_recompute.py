@@ -154,6 +154,15 @@ def test_apply_does_what_the_preview_said_and_writes_every_move_down(office: Off
     assert (revision["what"], revision["versions"], revision["actor"]) == ("calendar", shown.targets, "cli:wati")
 
 
+def test_progress_rises_to_all_reports_there_are(office: Office) -> None:
+    opened(office)
+    work, change = decree(office)
+    shown: list[tuple[int, int]] = []
+    work.apply(change, reason=REASON, actor=OPERATOR, progress=lambda done, total: shown.append((done, total)))
+    assert shown == sorted(shown)
+    assert shown[-1] == (REPORTS, REPORTS)
+
+
 def test_applying_again_changes_nothing(office: Office) -> None:
     opened(office)
     work, change = decree(office)

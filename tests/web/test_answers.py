@@ -75,6 +75,20 @@ def test_api_walks_a_report_from_acknowledged_to_closed_and_open_again(office: O
     assert office.report(ticket).cycle == 2
 
 
+def test_citizen_and_officer_see_until_when_an_award_is_carried_out_and_objected_to(office: Office) -> None:
+    ticket, visitor = office.new_report(), office.inside("ani")
+    pages = (f"/track/{ticket}", f"/desk/reports/{ticket}")
+    api(office, "ani", "POST", f"/reports/{ticket}/acknowledge")
+    api(office, "ani", "POST", f"/reports/{ticket}/moves/register", json={"case_number": "017/REG"})
+    assert not any("Setelah putusan" in visitor.get(page).text for page in pages)
+    api(office, "ani", "POST", f"/reports/{ticket}/moves/close", json={"outcome": "granted"})
+    for page in pages:
+        said = visitor.get(page).text.partition("Setelah putusan")[2]
+        assert "pelaku usaha melaksanakan putusan, paling lambat" in said
+        assert "(7 hari kerja, UU 8/1999 pasal 56(1))" in said
+        assert "(14 hari kerja, UU 8/1999 pasal 56(2))" in said
+
+
 @pytest.mark.parametrize(
     ("move", "body", "status"),
     [
