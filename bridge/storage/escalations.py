@@ -222,12 +222,7 @@ def walk(database: Database, wanted: Wanted) -> Iterator[Rows]:
     Raises:
         DatabaseAway: cannot be reached.
     """
-
-    def newest(last: Row | None) -> Rows:
-        with database.read() as connection:
-            return _newest(connection, wanted, last, PAGE)
-
-    return _in_pages(newest, PAGE)
+    return _walked(database, wanted, _newest)
 
 
 def walk_chain(database: Database, wanted: Wanted) -> Iterator[Rows]:
@@ -236,12 +231,17 @@ def walk_chain(database: Database, wanted: Wanted) -> Iterator[Rows]:
     Raises:
         DatabaseAway: cannot be reached.
     """
+    return _walked(database, wanted, _oldest)
 
-    def oldest(last: Row | None) -> Rows:
+
+def _walked(
+    database: Database, wanted: Wanted, page_after: Callable[[Connection, Wanted, Row | None, int], Rows]
+) -> Iterator[Rows]:
+    def ask(last: Row | None) -> Rows:
         with database.read() as connection:
-            return _oldest(connection, wanted, last, PAGE)
+            return page_after(connection, wanted, last, PAGE)
 
-    return _in_pages(oldest, PAGE)
+    return _in_pages(ask, PAGE)
 
 
 def _in_pages(ask: Callable[[Row | None], Rows], size: int) -> Iterator[Rows]:
