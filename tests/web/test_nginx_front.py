@@ -535,7 +535,8 @@ def test_a_disk_that_is_full_and_a_flood_write_down_no_request_either(mirror: in
         body = b"a" * 100_000
         request = head("POST", POSTED, f"Content-Length: {len(body)}") + body
         assert [send(server.port, request).status for _ in range(2)] == [500, 429]
-        assert [line["status"] for line in written(server, 2)] == ["500", "429"]
+        # Each worker of nginx writes its own line after it has answered, so the second may stand first.
+        assert sorted(line["status"] for line in written(server, 2)) == ["429", "500"]
         assert secrets_in(server) == []
 
 
