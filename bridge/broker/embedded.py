@@ -82,8 +82,11 @@ class QueueStore:
         """
         rows = list(messages)
         with transaction(self._durable, self._turn):
-            self._durable.executemany("INSERT INTO messages (queue, payload) VALUES (?, ?)", rows)
+            self._insert(rows)
         self._bells.ring({queue for queue, _ in rows})
+
+    def _insert(self, rows: Sequence[tuple[str, str]]) -> None:
+        self._durable.executemany("INSERT INTO messages (queue, payload) VALUES (?, ?)", rows)
 
     def take(self, queues: Sequence[str], most: int) -> list[tuple[int, str, str, int]]:
         """Take up to `most` messages, oldest first; returns (id, queue, payload, deliveries before)."""

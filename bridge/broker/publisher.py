@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -109,8 +109,9 @@ class Submitting(Publisher, Protocol):
 class EmbeddedPublisher:
     """Publishes into the embedded queue; one commit for all that gathered while the last one ran."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opens: Callable[[Path], QueueStore] = QueueStore) -> None:
         self._path = path
+        self._opens = opens
         self._gathered: deque[tuple[Waiting, tuple[str, str]]] = deque()
         self._store: QueueStore | None = None  # the thread's own
         self._wake = threading.Condition()
@@ -188,7 +189,7 @@ class EmbeddedPublisher:
 
     def _put(self, group: list[tuple[Waiting, tuple[str, str]]]) -> None:
         try:
-            self._store = self._store or QueueStore(self._path)
+            self._store = self._store or self._opens(self._path)
             self._store.put([row for _, row in group])
         except (sqlite3.Error, OSError) as error:
             self._healthy = False

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from bridge.broker.embedded import SCHEMA, QueueStore, transaction
 from bridge.broker.messages import Message
+from bridge.broker.spool_way import Way
 from bridge.broker.topology import route_of
 
 TYPE = "webhook.received"
@@ -77,13 +78,39 @@ class Row:
 
 
 class SpoolStore(QueueStore):
-    """The queue of a spool, for who empties it."""
+    """The queue of a spool, for who fills and who empties it; what either does to the way of reports (spool_way.py)."""
 
     schema: ClassVar[str] = SCHEMA + _ASIDE
 
-    def waiting(self, most: int) -> list[Row]:
-        """Return up to `most` rows, oldest first, and leave them."""
-        return [Row(*found) for found in self._light.execute(_OLDEST, (most,))]
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.way = Way(path)
+
+    def _insert(self, rows: Sequence[tuple[str, str]]) -> None:
+        self.way.into_spool()
+        super()._insert(rows)
+
+    def waiting(self, most: int, most_bytes: int = 1 << 62) -> list[Row]:
+        """Return up to `most` rows, and none after one that brings them to `most_bytes`, oldest first; they stay."""
+        rows = []
+        with contextlib.closing(self._light.execute(_OLDEST, (most,))) as found:
+            while most_bytes > 0 and (one := found.fetchone()):
+                rows.append(Row(*one))
+                most_bytes -= len(rows[-1].payload)
+        return rows
+
+    def begin(self) -> None:
+        """Let reports go into the spool if something waits there: after a start the way may be of another time."""
+        if self.waiting(1):
+            self.way.into_spool()
+
+    def end(self) -> bool:
+        """Let reports go past the spool if nothing waits there; tells whether."""
+        with transaction(self._light, self._turn):
+            if self.waiting(1):
+                return False
+            self.way.past_spool()
+            return True
 
     def lay_aside(self, rows: Sequence[tuple[Row, str]]) -> None:
         """Move rows, each with the reason, out of the way; durable, and whole, when this returns."""

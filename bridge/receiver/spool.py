@@ -1,8 +1,8 @@
 """When the broker is away, reports wait on the receiver's own disk: durable, in order, and forwarded when it is back.
 
-The embedded queue, reused as a spool. While it holds anything, whatever comes in goes behind it, so that the order of
-arrival stays; one forwarder for all receiver processes of a machine empties it. A message whose confirm was cut off
-may be in the broker and in the spool: take_in knows repeats.
+The embedded queue, reused as a spool for all receiver processes of a machine. While it holds anything, whatever comes
+to any of them goes behind it, so that the order of arrival stays (spool_way.py); one forwarder of them empties it. A
+message whose confirm was cut off may be in the broker and in the spool: take_in knows repeats.
 """
 
 import contextlib
@@ -30,19 +30,23 @@ from tenacity.wait import wait_random_exponential
 from bridge.broker.messages import Message
 from bridge.broker.publisher import EmbeddedPublisher, NotDurable, Submitting, Waiting
 from bridge.broker.spool_store import Row, SpoolStore, Unreadable, is_lasting
+from bridge.broker.spool_way import DIRECT, HANDOVER, Way
 from bridge.receiver.spool_state import free_bytes
 
 log = structlog.get_logger()
 
 #: How long a report waits for a broker that seems well before it goes to the spool, in seconds.
 DIRECT_S = 3.0
-#: Messages forwarded at a time, and how long their confirms are waited for, in seconds.
-BATCH = 64
+#: Messages forwarded at a time: so many that whoever empties the spool is faster than several processes that fill it.
+BATCH, BATCH_BYTES = 512, 4_000_000
+#: How long their confirms are waited for, in seconds.
 FORWARD_S = 10.0
-#: How often a process looks whether the spool has been emptied, in seconds.
+#: How often a process looks whether something waits in the spool, in seconds.
 LOOK_S = 0.2
 #: How long requests are held back at most while the last of the spool leaves, in seconds: once, at an outage's end.
 HANDOVER_S = 0.5
+#: How often who is held back, and who waits for those that were not, looks again, in seconds.
+MOMENT_S = 0.005
 #: How long free space is believed, in seconds: less than a disk needs to fill from the floor to the brim.
 DISK_S = 1.0
 
@@ -83,7 +87,7 @@ class SpoolingPublisher:
     """A publisher that goes on without the broker, for as long as the disk has room.
 
     What comes in is noted in the order it came, without a lock. When the broker fails one, all that wait for it go into
-    the spool in that order, and what comes later goes behind them.
+    the spool in that order, and what comes later, to whichever process of this machine, goes behind them.
     """
 
     def __init__(self, inner: Submitting, path: Path, *, floor_bytes: int) -> None:
@@ -91,21 +95,25 @@ class SpoolingPublisher:
         self._path = path
         self._floor_bytes = floor_bytes
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._spool = EmbeddedPublisher(path)
+        self._spool = EmbeddedPublisher(path, SpoolStore)
         self._free: tuple[float, int] = (-DISK_S, 0)
         self._closing = threading.Event()
         # As an ordered set: a dict is changed and copied in one step of the interpreter.
         self._under_way: dict[_Request, None] = {}
-        # Who goes into the spool, or ends the spooling, has the turn.
+        # Who goes into the spool has the turn.
         self._turn = threading.Lock()
-        # What an earlier process left comes first.
-        self._spooling = threading.Event()
-        self._spooling.set()
+        # None until somebody has looked: what an earlier process left comes first.
+        self._way: Way | None = None
         self._unusable = ""
         # Forwarded, and perhaps not deleted: not to be sent again for as long as the file cannot be written.
         self._sent: set[tuple[int, str]] = set()
         self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
         self._thread.start()
+
+    @property
+    def spooling(self) -> bool:
+        """Tell whether what comes in now goes into the spool."""
+        return self._way is None or self._way.now != DIRECT
 
     @property
     def healthy(self) -> bool:
@@ -115,7 +123,7 @@ class SpoolingPublisher:
         if self._unusable:
             return self._inner.healthy
         # While something waits, nothing goes past it: then it is the spool that must be able to take more.
-        direct = self._inner.healthy and not self._spooling.is_set()
+        direct = self._inner.healthy and not self.spooling
         return direct or (self._spool.healthy and self._room() > 0)
 
     def publish(self, messages: Sequence[Message], *, timeout_s: float = 5.0) -> None:
@@ -138,25 +146,32 @@ class SpoolingPublisher:
         self._spool.close()
 
     def _bring(self, request: _Request) -> None:
-        if self._spooling.is_set():
+        if self.spooling:
             with self._turn:
-                if self._spooling.is_set():  # it may have ended while we waited for the turn
+                self._held_back()
+                if self.spooling:  # it may have ended while we waited
                     self._enter(request)
         if request.spooled is None:
             if not (reason := self._fails(request)):
                 return
             with self._turn:
-                if not self._spooling.is_set():
-                    self._spooling.set()
+                if self._way and self._way.into_spool():
                     log.warning("spooling", reason=reason)
                 self._enter(request)
         for one in request.spooled or ():
             one.wait()
 
+    def _held_back(self) -> None:
+        """Wait for the moment in which the last of the spool leaves."""
+        way, until = self._way, time.monotonic() + HANDOVER_S
+        while way and way.now == HANDOVER:
+            if self._closing.wait(MOMENT_S) or time.monotonic() > until:
+                way.hand_over_no_more()  # who did it is dead, or too slow
+
     def _fails(self, request: _Request) -> str:
         """Try the broker; returns why it failed, or nothing."""
         # Looked at once more: who turned to the spool before we were noted has not taken us along.
-        if self._spooling.is_set() or not self._inner.healthy:
+        if self.spooling or not self._inner.healthy:
             return "the broker is away"
         try:
             self._inner.submit(request.direct)
@@ -211,34 +226,33 @@ class SpoolingPublisher:
     def _forward_until_closing(self) -> None:
         with contextlib.closing(SpoolStore(self._path)) as store, _Turn(self._path) as turn:
             if self._unusable:
-                self._use_again(store)
+                store.check()
+            store.begin()
+            self._way = store.way
+            if self._unusable:
+                self._unusable = ""
+                log.info("spool_usable_again")
             while not self._closing.is_set():
-                mine = turn.mine()
-                if mine:
+                if turn.mine():
                     self._empty(store)
-                if self._spooling.is_set() and self._inner.healthy and (mine or not store.waiting(1)):
-                    self._end_spooling(store, mine=mine)
+                    if self.spooling and self._inner.healthy:
+                        self._end_spooling(store)
                 self._closing.wait(LOOK_S)
 
-    def _use_again(self, store: SpoolStore) -> None:
-        store.check()
-        self._spooling.set()  # what lies there comes first, as after a start
-        self._unusable = ""
-        log.info("spool_usable_again")
-
-    def _end_spooling(self, store: SpoolStore, *, mine: bool) -> None:
+    def _end_spooling(self, store: SpoolStore) -> None:
         """Let requests past the spool again, once what entered it last has left; who comes meanwhile waits."""
         until = time.monotonic() + HANDOVER_S
-        with self._turn:
-            while time.monotonic() < until and not self._closing.is_set():
-                if not any(one.entering for one in list(self._under_way)):
-                    if mine:
-                        self._empty(store, until)
-                    if not store.waiting(1):
-                        self._spooling.clear()
-                        log.info("publishing_directly")
-                        return
-                self._closing.wait(0.005)
+        store.way.hand_over()
+        try:
+            while time.monotonic() < until and not self._closing.wait(MOMENT_S):
+                if any(one.entering for one in list(self._under_way)):
+                    continue
+                self._empty(store, until)
+                if store.end():
+                    log.info("publishing_directly")
+                    return
+        finally:
+            store.way.hand_over_no_more()
 
     def _empty(self, store: SpoolStore, until: float = math.inf) -> None:
         """Forward what waits, oldest first, until little comes after it; what was confirmed is deleted before the next.
@@ -247,14 +261,14 @@ class SpoolingPublisher:
         """
         forwarded, full = 0, True
         while full and not self._closing.is_set() and (left_s := until - time.monotonic()) > 0:
-            if not (rows := store.waiting(BATCH)):
+            if not (rows := store.waiting(BATCH, BATCH_BYTES)):
                 break
             found = self._readable(store, rows)
             fresh = [message for row_id, message in found if (row_id, message.id) not in self._sent]
             self._inner.publish(fresh, timeout_s=min(FORWARD_S, left_s))
             self._sent = {(row_id, message.id) for row_id, message in found}
             store.remove([row_id for row_id, _ in found])
-            forwarded, full = forwarded + len(fresh), len(rows) == BATCH
+            forwarded, full = forwarded + len(fresh), _is_full(rows)
         if forwarded:
             log.info("forwarded", messages=forwarded)
 
@@ -271,6 +285,10 @@ class SpoolingPublisher:
         for row, why in damaged:
             log.error("spooled_report_unreadable", row=row.row_id, why=why, size_bytes=len(row.payload))
         return found
+
+
+def _is_full(rows: Sequence[Row]) -> bool:
+    return len(rows) == BATCH or sum(len(row.payload) for row in rows) >= BATCH_BYTES
 
 
 def _say_why(state: RetryCallState) -> None:

@@ -1,10 +1,12 @@
 """Programs the tests run as processes of their own, to be killed: `python -m tests.broker.programs NAME URL …`."""
 
+import json
 import os
 import resource
 import select
 import signal
 import sys
+import threading
 import time
 from itertools import count
 from pathlib import Path
@@ -12,7 +14,9 @@ from pathlib import Path
 from bridge import logs
 from bridge.broker.embedded import QueueStore
 from bridge.broker.publisher import NotDurable, open_publisher
-from tests.broker.queues import Broker, names_in, webhook
+from bridge.receiver.spool import SpoolingPublisher
+from tests.broker.queues import LIMIT_S, Broker, names_in, webhook
+from tests.servers import eventually
 
 
 def hold(url: str, queue: str, number: str) -> None:
@@ -103,7 +107,38 @@ def open_queue(url: str) -> None:
     store.close()
 
 
-PROGRAMS = {work.__name__: work for work in (hold, work_off, die_holding, publish, publish_until_full, open_queue)}
+def send_through_spool(url: str, spool: str, mark: str) -> None:
+    """Send from four threads until told to stop; of each report its name, when it began and was answered, and why not."""
+    inner = open_publisher(url)
+    publisher = SpoolingPublisher(inner, Path(spool), floor_bytes=1_000_000)
+
+    def keep_sending(thread: int) -> None:
+        for number in count():
+            if over.wait(0.002 * thread):  # each at a pace of its own
+                return
+            name, error, began = f"{mark}-{thread}-{number:05}", "", time.monotonic()
+            try:
+                publisher.publish([webhook(name)], timeout_s=8)
+            except NotDurable as refusal:
+                error = str(refusal)
+            # Monotonic seconds are the machine's: those of two processes can be compared.
+            os.write(1, f"{json.dumps([name, began, time.monotonic(), error])}\n".encode())
+
+    over = threading.Event()
+    threads = [threading.Thread(target=keep_sending, args=(thread,)) for thread in range(4)]
+    for one in threads:
+        one.start()
+    sys.stdin.read()
+    over.set()
+    for one in threads:
+        one.join()
+    eventually(lambda: not publisher.spooling, LIMIT_S, "all has been forwarded")
+    publisher.close()
+    inner.close()
+
+
+_ALL = (hold, work_off, die_holding, publish, publish_until_full, open_queue, send_through_spool)
+PROGRAMS = {work.__name__: work for work in _ALL}
 
 if __name__ == "__main__":
     logs.configure("text")  # to standard error: what is said on the output is counted

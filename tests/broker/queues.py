@@ -57,6 +57,13 @@ class Taking:
         eventually(lambda: self._take() >= count, LIMIT_S, f"{count} messages, got {len(self.messages)}")
         return list(self.messages)
 
+    def next(self) -> Any:
+        """Take the next one for good, and return it."""
+        eventually(lambda: self.messages or self._take(), LIMIT_S, "one more message")
+        message = self.messages.pop(0)
+        message.ack()
+        return message
+
     def nothing_more(self) -> bool:
         """Tell whether nothing comes for half a second."""
         before = len(self.messages)
@@ -167,6 +174,12 @@ class Process:
         self._process.wait(LIMIT_S)
         self._close()
         return self.lines
+
+    def ended(self) -> int:
+        """Wait for its end; returns its exit code."""
+        code = self._process.wait(LIMIT_S)
+        self._close()
+        return code
 
     def kill(self) -> None:
         """Kill it: no last words."""

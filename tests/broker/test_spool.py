@@ -1,9 +1,7 @@
 """The spool before a real RabbitMQ that is stopped, frozen, full or cut off: nothing is lost, and order is kept."""
 
 import contextlib
-import socket
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from bridge.broker.spool_store import SpoolStore
 from bridge.receiver import spool as spooling
 from bridge.receiver.spool import SpoolingPublisher
 from bridge.receiver.spool_state import spool_state
+from tests.broker.outages import Line
 from tests.broker.queues import INTAKE, LIMIT_S, Broker, webhook
 from tests.servers import RabbitMQ, eventually, free_port
 
@@ -62,7 +61,7 @@ def waiting(path: Path) -> int | None:
 
 
 def direct(publisher: SpoolingPublisher) -> bool:
-    return not publisher._spooling.is_set()
+    return not publisher.spooling
 
 
 def drained(broker: Broker, count: int) -> list[str]:
@@ -134,56 +133,11 @@ def test_full_queue_is_waited_out_on_disk(broker: Broker, path: Path, rabbitmq: 
     assert in_order(found) == sent
 
 
-class Cut:
-    """A way to the broker on which its answers, and so its confirms, can be held back before the line is cut."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.mute = threading.Event()
-        self._lines: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def cut(self) -> None:
-        """Close every line; new ones work."""
-        lines, self._lines = self._lines, []
-        for line in lines:
-            with contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-            line.close()
-        self.mute.clear()
-
-    def close(self) -> None:
-        """Close for good."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client = self._listener.accept()[0]
-                server = socket.create_connection(("127.0.0.1", self._to))
-            except OSError:
-                return
-            self._lines += [client, server]
-            threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
-        with contextlib.suppress(OSError):
-            while content := source.recv(65536):
-                if not (answers and self.mute.is_set()):
-                    sink.sendall(content)
-
-
 def test_line_cut_in_the_middle_of_a_confirm_repeats_but_loses_nothing(
     broker: Broker, path: Path, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spooling, "DIRECT_S", 0.5)
-    line = Cut(rabbitmq.port)
+    line = Line(rabbitmq.port)
     try:
         with opened(broker.url.replace(f":{rabbitmq.port}/", f":{line.port}/"), path) as publisher:
             eventually(lambda: direct(publisher), LIMIT_S, "it publishes directly")

@@ -56,7 +56,7 @@ def opened(inner: Frozen, path: Path) -> Iterator[SpoolingPublisher]:
     """Open a publisher with a spool that publishes directly so far."""
     publisher = SpoolingPublisher(inner, path, floor_bytes=FLOOR)
     try:
-        eventually(lambda: not publisher._spooling.is_set(), LIMIT_S, "it publishes directly")
+        eventually(lambda: not publisher.spooling, LIMIT_S, "it publishes directly")
         yield publisher
     finally:
         publisher.close()
@@ -129,7 +129,7 @@ def test_what_was_taken_along_is_not_sent_past_the_spool_any_more(
         for one in direct:
             one.settle()
         inner.thawed = True
-        eventually(lambda: not publisher._spooling.is_set(), LIMIT_S, "it publishes directly again")
+        eventually(lambda: not publisher.spooling, LIMIT_S, "it publishes directly again")
     assert senders.failed == []
     assert spooled(path) == []
 
@@ -213,13 +213,13 @@ def test_reports_under_load_keep_their_order_through_an_outage(
     publisher = SpoolingPublisher(inner, path, floor_bytes=FLOOR)
     try:
         with Load(publisher) as load:
-            eventually(lambda: not publisher._spooling.is_set(), LIMIT_S, "it publishes directly")
+            eventually(lambda: not publisher.spooling, LIMIT_S, "it publishes directly")
             for _ in range(2):
                 load.more(100)
                 getattr(rabbitmq, strike)()
                 load.more(100)
                 rabbitmq.ensure_running()
-                eventually(lambda: not publisher._spooling.is_set(), LIMIT_S, "it publishes directly, under load")
+                eventually(lambda: not publisher.spooling, LIMIT_S, "it publishes directly, under load")
             load.more(100)
         eventually(lambda: not spooled(path), LIMIT_S, "all have been forwarded")
     finally:

@@ -4,9 +4,7 @@ The way in as it ships (`bridge receive`, RabbitMQ, `bridge work take_in`, Postg
 the while, and everything that was answered so is in the database, once.
 """
 
-import contextlib
 import re
-import socket
 import threading
 import time
 from collections import Counter
@@ -19,7 +17,7 @@ import requests
 import sqlalchemy as sa
 
 from bridge.storage.tables import history, reports, set_aside, webhooks
-from tests.broker.outages import overtaken
+from tests.broker.outages import Line, overtaken
 from tests.running import Running
 from tests.servers import CityReceiver, Mail, PostgreSQL, RabbitMQ, eventually, new_folder
 
@@ -30,59 +28,6 @@ SENDERS, PAUSE_S = 6, 0.1
 #: Reports that must have been accepted in each outage before it is mended, and after it before the next.
 DURING, BETWEEN = 120, 60
 LIMIT_S = 90
-
-
-class Line:
-    """The receiver's way to the broker, on which answers can be held back and which can be cut; new lines work."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.mute = threading.Event()
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def cut(self) -> None:
-        """End every line that is open."""
-        lines, self._open = self._open, []
-        for one in lines:
-            _end(one)
-        self.mute.clear()
-
-    def close(self) -> None:
-        """End for good."""
-        _end(self._listener)
-        self.cut()
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client = self._listener.accept()[0]
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(("127.0.0.1", self._to))
-            except OSError:
-                client.close()
-                continue
-            self._open += [client, server]
-            threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
-        with contextlib.suppress(OSError):
-            while content := source.recv(65536):
-                if not (answers and self.mute.is_set()):
-                    sink.sendall(content)
-        _end(sink)
-        source.close()
-
-
-def _end(one: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass
@@ -214,11 +159,6 @@ def test_outages_of_the_broker_under_load_lose_nothing_and_store_nothing_twice(
 def test_reports_are_in_the_database_in_the_order_they_came_through_a_frozen_broker(
     way_in: WayIn, rabbitmq: RabbitMQ, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Two processes decide each for itself whether the broker is there (decision 0010): the promise is one process's.
-    way_in.kill("receive")
-    way_in.env["BRIDGE_RECEIVER_WORKERS"] = "1"
-    way_in.start_part("receive")
-    way_in.wait_ready()
     sent, over = Sent(), threading.Event()
     senders = [threading.Thread(target=sent.keep_sending, args=(way_in, n, over)) for n in range(SENDERS)]
     for sender in senders:
