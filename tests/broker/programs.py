@@ -114,7 +114,7 @@ def send_through_spool(url: str, spool: str, mark: str) -> None:
 
     def keep_sending(thread: int) -> None:
         for number in count():
-            if over.wait(0.002 * thread):  # each at a pace of its own
+            if over.wait(0.01 + 0.004 * thread):  # some hundreds a second; each at a pace of its own
                 return
             name, error, began = f"{mark}-{thread}-{number:05}", "", time.monotonic()
             try:

@@ -244,13 +244,13 @@ def test_reports_sent_to_two_processes_keep_their_order_through_outages(
     try:
         receivers.more(1)
         for _ in range(2):
-            eventually(lambda: way.now == DIRECT, LIMIT_S, "they publish directly, under load")
+            eventually(lambda: way.now == DIRECT, LIMIT_S, "they publish directly again, under load")
             receivers.more(40)
             STRIKES[strike](rabbitmq, line)
             eventually(lambda: way.now != DIRECT, LIMIT_S, "they spool")
             receivers.more(40)
             mend(rabbitmq, line)
-        eventually(lambda: way.now == DIRECT, LIMIT_S, "they publish directly, under load")
+        eventually(lambda: way.now == DIRECT, LIMIT_S, "they publish directly again, under load")
         receivers.more(40)
         receivers.end()
     finally:
