@@ -1,10 +1,12 @@
 """The rulebook a process decides with: today's files, and every stored version running clocks hold on to."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
+from bridge.reports.recompute import CalendarChange
 from bridge.reports.rulebook import Rulebook, UnknownVersion
-from bridge.storage import people, versions
+from bridge.storage import people, recompute, versions
 from bridge.storage.database import Database
 from bridge.storage.reports import open_by_office
 from config.calendars import calendar_from, definition_of
@@ -31,6 +33,17 @@ class Rules:
         with self._database.read() as connection:
             found = open_by_office(connection)
         return {office: count for office, count in sorted(found.items()) if office not in self.book.offices}
+
+    def earlier_calendars(self) -> dict[str, int]:
+        """Return how many open clocks are counted by another calendar than their office's of today, by its name."""
+        today = CalendarChange(self.book)
+        with self._database.read() as connection:
+            found = recompute.standings(connection)
+        counted: Counter[str] = Counter()
+        for standing, clocks in found.items():
+            if target := today.targets(standing):
+                counted[target[0]] += clocks
+        return dict(sorted(counted.items()))
 
     def unknown_people(self) -> dict[str, set[str]]:
         """Return the persons today's ladders name that are not here, each with the clocks that name them."""

@@ -3,19 +3,30 @@
 import hashlib
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import holidays
 
 from bridge.reports.calendars import Hours, Period, WorkingCalendar
+from bridge.reports.zones import Offsets
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 #: Nobody plans before or after these; the calendar of Python ends in both directions.
 FIRST_YEAR, LAST_YEAR = 1900, 2200
+#: Between these a calendar knows how its zone's clocks are set: from before the first report to beyond any deadline.
+_CLOCKS_FROM, _CLOCKS_TO = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+#: No clocks have been set twice within so short a time.
+_LOOKED_AT_EVERY = timedelta(days=7)
+#: The zones of Indonesia, seconds ahead of UTC since 1988. What is as usual is left out of a definition, so that the
+#: versions from before offsets were part of it stay what they were.
+_USUAL_S = {"Asia/Jakarta": 25_200, "Asia/Pontianak": 25_200, "Asia/Makassar": 28_800, "Asia/Jayapura": 32_400}
 _DAY = 1440
 _STRETCH = re.compile(r"([0-9]{1,2}):([0-5][0-9])-([0-9]{1,2}):([0-5][0-9])")
 
@@ -61,13 +72,16 @@ def build_calendar(name: str, content: Mapping[str, Any]) -> WorkingCalendar:
         *worked,
         *(Period(one["first"], one["last"], _week(one["hours"]), one["name"]) for one in content["period"]),
     )
-    unnamed = WorkingCalendar(name, "", content["zone"], week, days_off, periods)
+    unnamed = WorkingCalendar(name, "", content["zone"], week, days_off, periods, offsets_of(content["zone"]))
     return calendar_from(name, definition_of(unnamed))
 
 
 def definition_of(calendar: WorkingCalendar) -> dict[str, Any]:
     """Return the calendar as plain JSON values, for the store of versions."""
+    unusual = calendar.offsets and calendar.offsets != _usual(calendar.zone)
+    offsets = [(since.isoformat(), ahead_s) for since, ahead_s in calendar.offsets]
     return {
+        **({"offsets": offsets} if unusual else {}),
         "zone": calendar.zone,
         "week": calendar.week,
         "days_off": {day.isoformat(): why for day, why in sorted(calendar.days_off.items())},
@@ -90,7 +104,45 @@ def calendar_from(name: str, definition: Mapping[str, Any], version: str = "") -
             Period(date.fromisoformat(p["first"]), date.fromisoformat(p["last"]), _tuples(p["week"]), p["name"])
             for p in definition["periods"]
         ),
+        offsets=_offsets_in(definition) or _usual(definition["zone"]),
     )
+
+
+def offsets_of(zone: str) -> Offsets:
+    """Return how the clocks of an IANA zone are set from 2020 to 2100, as this machine's time zone database has it."""
+    return _read(ZoneInfo(zone))
+
+
+@lru_cache(32)
+def _read(zone: ZoneInfo) -> Offsets:
+    found = [(_CLOCKS_FROM, _ahead_s(zone, _CLOCKS_FROM))]
+    for number in range(1, (_CLOCKS_TO - _CLOCKS_FROM) // _LOOKED_AT_EVERY + 1):
+        at = _CLOCKS_FROM + number * _LOOKED_AT_EVERY
+        if (ahead_s := _ahead_s(zone, at)) != found[-1][1]:
+            found.append((_set_at(zone, at, ahead_s), ahead_s))
+    return tuple(found)
+
+
+def _set_at(zone: ZoneInfo, after: datetime, ahead_s: int) -> datetime:
+    """Return the second at which the clocks were set to what they show at `after`."""
+    before = after - _LOOKED_AT_EVERY
+    seconds = range(round(_LOOKED_AT_EVERY.total_seconds()))
+    is_set = bisect_left(seconds, 1, key=lambda s: int(_ahead_s(zone, before + timedelta(seconds=s)) == ahead_s))
+    return before + timedelta(seconds=is_set)
+
+
+def _ahead_s(zone: ZoneInfo, at: datetime) -> int:
+    ahead = at.astimezone(zone).utcoffset()
+    assert ahead is not None  # noqa: S101 - every zone of the database has one
+    return round(ahead.total_seconds())
+
+
+def _usual(zone: str) -> Offsets:
+    return ((_CLOCKS_FROM, _USUAL_S[zone]),) if zone in _USUAL_S else ()
+
+
+def _offsets_in(definition: Mapping[str, Any]) -> Offsets:
+    return tuple((datetime.fromisoformat(since), ahead_s) for since, ahead_s in definition.get("offsets", ()))
 
 
 def version_of(name: str, definition: Mapping[str, Any]) -> str:

@@ -10,7 +10,16 @@ from typing import Any
 
 import click
 
-from bridge.cli.common import as_json, clock_time, event_in, lost_offices, open_service, show_json, unknown_people
+from bridge.cli.common import (
+    as_json,
+    clock_time,
+    earlier_calendars,
+    event_in,
+    lost_offices,
+    open_service,
+    show_json,
+    unknown_people,
+)
 from bridge.reports.people import Role
 from bridge.service import Service
 from bridge.words import length, say
@@ -161,10 +170,10 @@ def _remarks(service: Service) -> list[str]:
 
     try:
         check(service.database)
-        unknown = unknown_people(service.rules)
+        found = [*unknown_people(service.rules), *earlier_calendars(service.rules)]
     except (DatabaseAway, NotMigrated):
-        unknown = []  # said above
-    return [*service.configuration.remarks, *unknown]
+        found = []  # said above
+    return [*service.configuration.remarks, *found]
 
 
 def _check_configuration(service: Service) -> list[str]:

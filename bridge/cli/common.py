@@ -69,6 +69,15 @@ def unknown_people(rules: Rules) -> list[str]:
     ]
 
 
+def earlier_calendars(rules: Rules) -> list[str]:
+    """Return how many open clocks are counted by a calendar from before a change, a line for each calendar."""
+    return [
+        f"{count} open clock{' is' if count == 1 else 's are'} counted by the calendar {name} as it was before its "
+        f"file, or the rules of its time zone, changed; what would move: bridge calendar preview {name}"
+        for name, count in rules.earlier_calendars().items()
+    ]
+
+
 def ticket_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument TICKET, in any way a person may write it."""
     return click.argument("ticket", callback=ticket_option)(function)

@@ -5,11 +5,12 @@ Where the days off come from (law, decree, library) is the configuration's busin
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from bridge.reports.tracks import Track
+from bridge.reports.zones import Offsets, agree_until, wall_clock
 
 #: The stretches of work that begin on one local day: minutes after its midnight, start below end, start at most 1440,
 #: end at most 2880. A shift over midnight belongs to the day it begins, whatever the next day is.
@@ -18,6 +19,7 @@ Hours = tuple[tuple[int, int], ...]
 _DAY, _MIDNIGHT = timedelta(days=1), 1440
 _LONGEST_SEARCH_DAYS = 3660  # ten years: beyond that a calendar is taken for closed, not slow
 _TRACK_DAYS = 64  # laid out at once; twice as many whenever that is not enough
+_EVER = datetime.min.replace(tzinfo=UTC)
 _LAST_DAY = date.max.toordinal() - 2  # the instants of the very last days have no room in every zone
 
 
@@ -47,6 +49,7 @@ class WorkingCalendar:
         week: Hours for Monday to Sunday, 7 entries.
         days_off: Local dates without work, each with its reason, as people should read it.
         zone: IANA name; local rules are applied there, whatever the server's own zone.
+        offsets: How that zone's clocks are set. Without them as the time zone database of this machine has it today.
         version: Names exactly this content; a deadline keeps the version it was computed with.
 
     Raises:
@@ -59,6 +62,7 @@ class WorkingCalendar:
     week: tuple[Hours, ...]
     days_off: Mapping[date, str] = field(default_factory=dict)
     periods: tuple[Period, ...] = ()
+    offsets: Offsets = ()
     _spans: dict[date, tuple[tuple[datetime, datetime], ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -164,14 +168,23 @@ class WorkingCalendar:
         """Return the instant from which the two may differ; None when they never do."""
         changed = set(self.periods) ^ set(other.periods)
         kept, kept_there = ([p for p in one.periods if p not in changed] for one in (self, other))
-        if (self.zone, self.week, kept) != (other.zone, other.week, kept_there):
-            return datetime.min.replace(tzinfo=UTC)
+        if (self.week, kept) != (other.week, kept_there):
+            return _EVER
         days = {period.first_on for period in changed} | (self.days_off.keys() ^ other.days_off.keys())
-        return self.instant(min(days), 0) if days else None
+        parts = [self.instant(min(days), 0)] if days else []
+        return min((*parts, *self._clocks_part(other)), default=None)
+
+    def _clocks_part(self, other: "WorkingCalendar") -> Iterator[datetime]:
+        """Yield until when the clocks on both walls show the same, unless they always do."""
+        if not self.offsets or not other.offsets:
+            if (self.zone, self.offsets) != (other.zone, other.offsets):
+                yield _EVER
+        elif until := agree_until(self.offsets, other.offsets):
+            yield until
 
     @cached_property
-    def _zone(self) -> ZoneInfo:
-        return ZoneInfo(self.zone)
+    def _zone(self) -> tzinfo:
+        return wall_clock(self.offsets) if self.offsets else ZoneInfo(self.zone)
 
     def _day(self, at: datetime) -> int:
         return self.local(at).toordinal()

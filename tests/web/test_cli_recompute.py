@@ -2,13 +2,14 @@
 
 import json
 import shutil
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.web.keyboard import Desk
 from tests.web.processes import ROOT
+from tests.zones import changed_zone
 
 SHIPPED = ROOT / "config"
 SKB_2026 = "SKB 3 Menteri 1497/2/5-2025, day by day as brilio.net prints it"
@@ -94,3 +95,14 @@ def test_policy_is_previewed_and_applied(own: Desk) -> None:
 def test_name_that_is_not_in_the_files_is_answered_with_those_that_are(desk: Desk, words: str, said: str) -> None:
     result = desk.run(*words.split())
     assert (result.exit_code, said in result.output) == (1, True)
+
+
+def test_zone_that_changes_is_noted_by_the_doctor_and_previewed_and_applied_like_any_edit(own: Desk) -> None:
+    assert "counted by the calendar" not in own.run("doctor").output
+    with changed_zone("Asia/Jakarta", 25_200, (datetime.now(UTC) + timedelta(hours=1), 28_800)):
+        assert "2 open clocks are counted by the calendar jakarta as it was" in own.run("doctor").output
+        assert own.run("calendar", "preview").output.startswith("1 open report moves")
+        assert own.run("calendar", "apply", "--reason", "zona waktu tunggal").exit_code == 0
+        assert own.run("calendar", "preview").output.startswith("Nothing moves")
+        assert "counted by the calendar" not in own.run("doctor").output
+    own.office.close()
