@@ -104,7 +104,9 @@ def judge(memory: Memory, reading: Reading, held_by: str | None, limits: Limits)
             return Memory(reading), Verdict.RELEASE, moved
         # A hold that ends by itself must not let a jump through that came while it lasted.
         verdict = Verdict.HOLD if held_by == SHARE and moved > limits.jump_s else Verdict.WAIT
-        return Memory(before, moved > limits.jump_s, held=True), verdict, moved
+        # While it is held for its clock, no reading is one to trust: who starts meanwhile has seen no jump.
+        trusted = memory.trusted if held_by == CLOCK else before
+        return Memory(trusted, moved > limits.jump_s, held=True), verdict, moved
     if memory.held and (memory.jumped or moved <= limits.jump_s):
         # Whoever released it has accepted the clock as it is now.
         return Memory(reading), Verdict.FIRE, 0.0

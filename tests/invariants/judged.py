@@ -1,6 +1,7 @@
 """An office with the model beside it, and the judge over both: what every act of the model test works on."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from tests.invariants.clock import DatabaseClock
 from tests.invariants.town import Post, Queue, facts_of, policies, use
 from tests.storage.crashes import killed_before
 from tests.storage.office import LINKS, PEOPLE, SOURCE, Office, by_mail, id_of
+from tests.zones import ZoneDatabase
 
 MOST_REPORTS = 5
 WORKERS = 3
@@ -35,7 +37,7 @@ class Judged(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = DatabaseClock(self.database)
+        self.clock, self.zones = DatabaseClock(self.database), ZoneDatabase()
         self.office = Office(self.database)
         self.day, self.calendar = 0, self.office.rules.book.calendar_for("bpsk-dki")
         self.model = model.Office(self._rules(), {p.person_id: p.role for p in PEOPLE})
@@ -50,6 +52,8 @@ class Judged(RuleBasedStateMachine):
         self.steady, self.back, self.may_fire, self.crashes = True, 0, False, 0
         self.before: Facts | None = None
         self.failed = False
+        #: What acts did that nothing else would tell.
+        self.did: Counter[str] = Counter()
 
     def use(self) -> None:
         """Go on with the rules of today."""
@@ -58,7 +62,10 @@ class Judged(RuleBasedStateMachine):
         self._start_workers()
 
     def _rules(self) -> model.Rules:
-        return model.Rules(policies(self.day), self.calendar)
+        # The model goes by the zone itself, as it is now; the engine by what it has kept of it.
+        by_the_zone = replace(self.calendar, offsets=())
+        by_the_zone.local(self.clock.at)
+        return model.Rules(policies(self.day), by_the_zone)
 
     def _start_workers(self) -> None:
         self.workers = [WatchClocks(self.database, self.office.rules) for _ in range(WORKERS)]

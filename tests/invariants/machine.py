@@ -26,9 +26,11 @@ class Machine(City, People, RuleMakers, Messages):
                 self._count()
         finally:
             self.clock.close()
+            self.zones.close()
 
     def _count(self) -> None:
         facts = facts_of(self.database)
+        self.seen.update(self.did)
         self.seen.update(["runs", *(["with the clock set back"] if not self.steady else [])])
         self.seen.update(f"fired: {row['did']}" for row in facts.log)
         self.seen.update(f"history: {line['event']}" for line in facts.rows["history"])

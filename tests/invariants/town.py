@@ -19,7 +19,7 @@ from bridge.reports.recompute import CalendarChange, Counts, PolicyChange
 from bridge.rules import Rules
 from bridge.storage.database import Database
 from bridge.storage.tables import metadata
-from config.calendars import definition_of, version_of
+from config.calendars import definition_of, offsets_of, version_of
 from consumers.take_in import TakeIn
 from consumers.watch_clocks import WatchClocks
 from tests.invariants.checker import Facts
@@ -106,7 +106,13 @@ def edited(calendar: WorkingCalendar, how: int, day: date) -> WorkingCalendar:
         changed = replace(calendar, week=longer)
     else:
         changed = replace(calendar, zone="Europe/Amsterdam" if calendar.zone == "Asia/Jakarta" else "Asia/Jakarta")
-    return replace(changed, version=version_of(calendar.name, definition_of(changed)))
+    return read_again(changed)
+
+
+def read_again(calendar: WorkingCalendar) -> WorkingCalendar:
+    """Return the calendar as a process reads it that starts now: its zone's clocks are set as they are set now."""
+    read = replace(calendar, offsets=offsets_of(calendar.zone))
+    return replace(read, version=version_of(calendar.name, definition_of(read)))
 
 
 def apply_rules(office: Office, change: type[CalendarChange | PolicyChange]) -> Counts:

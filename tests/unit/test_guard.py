@@ -124,6 +124,12 @@ def test_worker_that_did_not_see_the_jump_cannot_see_it_undone() -> None:
     assert look((at(3601, 1), CLOCK), (at(2, 2), CLOCK), (at(3, 3), CLOCK))[0] == [Verdict.WAIT] * 3
 
 
+def test_worker_started_while_the_clock_is_wrong_takes_no_later_jump_to_the_same_time_for_the_right_one() -> None:
+    """Between the two jumps it did not look; the one that saw the second holds, and it must not release that."""
+    verdicts, _ = look((at(3600, 0), CLOCK), (at(7200, 1), CLOCK), (at(3602, 2), CLOCK))
+    assert verdicts == [Verdict.WAIT] * 3
+
+
 def test_jump_during_a_hold_that_would_end_by_itself_makes_it_one_that_does_not() -> None:
     assert look((at(0), SHARE), (at(3601, 1), SHARE))[0] == [Verdict.WAIT, Verdict.HOLD]
     assert look((at(0), SHARE), (at(3601, 1), None))[0] == [Verdict.WAIT, Verdict.HOLD], "it ended by the jump itself"

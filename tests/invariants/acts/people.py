@@ -156,7 +156,7 @@ class People(Clockwork):
         assert row["assignee"] in there if there else row["assignee"] is None
         report.office, report.assignee = to, row["assignee"]
         for clock in report.clocks.values():
-            clock.take_calendar(self.calendar)
+            clock.take_calendar(self.model.rules.calendar)
 
     @rule(number=which, kind=st.sampled_from([Kind.ACKNOWLEDGE, Kind.TRIAGE, Kind.COMPLETION]), stale=st.booleans())
     def send_up(self, number: int, kind: Kind, stale: bool) -> None:
