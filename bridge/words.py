@@ -59,6 +59,10 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "due_moved": ("Tenggat bergeser", "Deadline moved"),
     "rules_renewed": ("Aturan diperbarui, tenggat tetap", "Rules renewed, the deadline stays"),
+    "told_again": (
+        "Aplikasi kota diberi kabar ulang setelah pemulihan cadangan",
+        "The city app was told again after a restore from backup",
+    ),
     "clock_stuck": ("Jam tidak dapat dihitung", "A clock could not be computed"),
     "new_report": ("Laporan baru untuk Anda", "A new report for you"),
     "escalation": ("Eskalasi", "Escalation"),

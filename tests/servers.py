@@ -183,7 +183,7 @@ class PostgreSQL(Server):
         super().__init__(folder)
         self.port = free_port()
         self.data = folder / "data"
-        self._bin = _postgresql_programs()
+        self.programs = _postgresql_programs()
         self._databases = 0
         if os.getuid() == 0:
             # PostgreSQL refuses to run as root.
@@ -196,7 +196,16 @@ class PostgreSQL(Server):
             self._init()
         settings = {"fsync": "on", "max_connections": "200", "unix_socket_directories": "", "shared_buffers": "64MB"}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [str(self._bin / "postgres"), "-D", str(self.data), "-h", "127.0.0.1", "-p", str(self.port), *options]
+        return [
+            str(self.programs / "postgres"),
+            "-D",
+            str(self.data),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            *options,
+        ]
 
     def ready(self) -> bool:
         """Return whether it answers a query."""
@@ -226,7 +235,7 @@ class PostgreSQL(Server):
 
     def _init(self) -> None:
         # --no-sync only for making the cluster: nothing of ours is in it yet.
-        command = [str(self._bin / "initdb"), "-D", str(self.data), "-U", "postgres", "--auth=trust", "--no-sync"]
+        command = [str(self.programs / "initdb"), "-D", str(self.data), "-U", "postgres", "--auth=trust", "--no-sync"]
         command += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
         who = {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
         with self.log.open("ab") as log:

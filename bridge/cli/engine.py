@@ -1,14 +1,15 @@
-"""`bridge engine status | hold | release`: the clockwork itself."""
+"""`bridge engine status | hold | release | restored`: the clockwork itself."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 
-from bridge.cli.common import as_json, me, open_service, show_json
+from bridge.cli.common import Bar, as_json, me, moment, open_service, show_json
 from bridge.words import when
 
 if TYPE_CHECKING:
@@ -81,6 +82,29 @@ def release(reason: str) -> None:
         raise click.ClickException("the engine is not held")
     log.warning("engine_released", by=who, why=reason, held=state.held_why)
     click.echo(f"The engine goes on. It was held since {_at(state.held_since)}: {state.held_why}")
+
+
+@engine.command("restored")
+@_reason
+@click.option("--since", default="", help="Tell also of closed reports to which anything happened since then, Jakarta.")
+def restored(reason: str, since: str) -> None:
+    """Go on after the database was put back from a backup: before anything else is started.
+
+    Holds the engine, lets the numbers of callbacks leap over those cities may have seen since the backup, and tells
+    them how each open report stands. What to do then: docs/operations.md, "Backup and restore".
+
+    Example: bridge engine restored --reason "disk failure, back to the dump of 02.00" --since 2026-10-01
+    """
+    from bridge.restoring import Restored
+
+    service = open_service(need_rules=True)
+    with ExitStack() as stack:
+        work = Restored(service.database, service.rules)
+        told = work.go_on(
+            reason=reason, actor=me().name, since=moment(since) if since else None, progress=Bar(stack, "Telling")
+        )
+    said = "The city is told how 1 report stands" if told == 1 else f"Cities are told how {told} reports stand"
+    click.echo(f"{said}. The engine is held; nothing escalates until: bridge engine release")
 
 
 def _facts(state: Engine, found: list[Finding], now: datetime) -> dict[str, Any]:

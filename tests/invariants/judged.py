@@ -1,7 +1,8 @@
 """An office with the model beside it, and the judge over both: what every act of the model test works on."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from consumers.watch_clocks import WatchClocks
 from tests.invariants import model
 from tests.invariants.checker import Facts, Rows, violations
 from tests.invariants.clock import DatabaseClock
+from tests.invariants.copies import Copy
 from tests.invariants.town import Post, Queue, facts_of, policies, use
 from tests.storage.crashes import killed_before
 from tests.storage.office import LINKS, PEOPLE, SOURCE, Office, by_mail, id_of
@@ -26,6 +28,26 @@ ACTORS = {person.person_id: Actor(f"person:{person.person_id}", person) for pers
 #: Which report, and in front of which statement a process dies.
 which = st.integers(0, MOST_REPORTS - 1)
 statement = st.integers(1, 25)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A webhook of the city about its report of a number: a report, or when its citizen withdrew it."""
+
+    message: dict[str, Any]
+    number: int
+    withdrawn_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A backup, and how things stood beside it: the model, the tickets, how many webhooks had come, the rows."""
+
+    copy: Copy
+    model: model.Office
+    tickets: tuple[str, ...]
+    handled: int
+    facts: Facts
 
 
 class Judged(RuleBasedStateMachine):
@@ -47,7 +69,9 @@ class Judged(RuleBasedStateMachine):
             "notice.due": by_mail(self.office, self.post),
             "callback.due": ReportBack(self.database, {SOURCE: self.post}, LINKS),  # type: ignore[dict-item]
         }
-        self.handled: list[dict[str, Any]] = []
+        #: What the city has sent and we have taken in, and the backup there is.
+        self.handled: list[Sent] = []
+        self.kept: Kept | None = None
         self.tickets: list[str] = []
         self.steady, self.back, self.may_fire, self.crashes = True, 0, False, 0
         self.before: Facts | None = None
@@ -66,6 +90,17 @@ class Judged(RuleBasedStateMachine):
         by_the_zone = replace(self.calendar, offsets=())
         by_the_zone.local(self.clock.at)
         return model.Rules(policies(self.day), by_the_zone)
+
+    def forget_backup(self) -> None:
+        """Throw the backup away, if there is one."""
+        if self.kept:
+            self.kept.copy.close()
+            self.kept = None
+
+    def _start_tellers(self) -> None:
+        for teller in self.tellers.values():
+            teller._unsent.clear()
+            teller._unrecorded.clear()
 
     def _start_workers(self) -> None:
         self.workers = [WatchClocks(self.database, self.office.rules) for _ in range(WORKERS)]

@@ -1,9 +1,7 @@
 """A whole office under everything that can happen to it, with the model beside it: the machine hypothesis drives."""
 
 from consumers.relay_outbox import RelayOutbox
-from tests.invariants.acts.city import City
-from tests.invariants.acts.messages import Messages
-from tests.invariants.acts.people import People
+from tests.invariants.acts.operators import Operators
 from tests.invariants.acts.rules import RuleMakers
 from tests.invariants.town import facts_of
 
@@ -11,7 +9,7 @@ from tests.invariants.town import facts_of
 A_LEASE_S = 100
 
 
-class Machine(City, People, RuleMakers, Messages):
+class Machine(RuleMakers, Operators):
     """All acts, and what must hold at the end of any run."""
 
     def teardown(self) -> None:
@@ -27,6 +25,7 @@ class Machine(City, People, RuleMakers, Messages):
         finally:
             self.clock.close()
             self.zones.close()
+            self.forget_backup()
 
     def _count(self) -> None:
         facts = facts_of(self.database)
@@ -49,6 +48,9 @@ class Machine(City, People, RuleMakers, Messages):
         unended = [row for row in told if row["state"] not in ("delivered", "suppressed", "given_up")]
         assert not unended, unended
         assert self.post.in_order(), "an older state overtook a newer one"
+        for report in self.model.reports.values():
+            shown = self.post.shown[report.ticket]
+            assert shown["status"] == report.status, f"the city shows {shown}, {report.ticket} is {report.status}"
         for row in told:
             times = sum(self.post.sent.count(one) for one in (row["delivery_id"], row["digest_id"]) if one)
             assert times <= 1 + self.crashes, f"told {times} times, {self.crashes} crashes"

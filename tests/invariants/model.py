@@ -5,6 +5,7 @@ reaches. Spans of working time it takes from the calendar, which is proved apart
 """
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -265,6 +266,12 @@ class Office:
     rules: Rules
     present: dict[str, str]
     reports: dict[str, Report] = field(default_factory=dict)
+
+    def copied(self) -> "Office":
+        """Return all of it again, as it is now; rules are shared, for they never change."""
+        clocks = [clock for report in self.reports.values() for clock in report.clocks.values()]
+        shared = [self.rules, *(clock.rules for clock in clocks), *(clock.calendar for clock in clocks)]
+        return deepcopy(self, {id(one): one for one in shared})
 
     def reached(self, to: str, report: Report) -> set[str]:
         """Whom a rung may reach: all of them, or for the next member one of them."""

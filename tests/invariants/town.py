@@ -189,14 +189,28 @@ class Post:
         self.sent: list[str] = []
         #: ticket -> the numbers of its callbacks, as they came.
         self.numbers: dict[str, list[int]] = defaultdict(list)
+        #: What the city shows of each ticket: of callbacks it has not had before, the one with the highest number.
+        self.shown: dict[str, Mapping[str, Any]] = {}
+        self._known: set[str] = set()
 
     def send(self, *what: Any, replays: int = 0) -> Taken:
         """Take a mail, or a callback under its id."""
         first = what[0]
         self.sent.append(first if isinstance(first, str) else first["Message-ID"].strip("<>").partition("@")[0])
         if isinstance(first, str):
-            self.numbers[what[1]["data"]["ticket"]].append(what[1]["data"]["sequence"])
+            self._take(first, what[1]["data"])
         return Taken()
+
+    def _take(self, webhook_id: str, data: Mapping[str, Any]) -> None:
+        self.numbers[data["ticket"]].append(data["sequence"])
+        newer = data["sequence"] > self.shown.get(data["ticket"], {"sequence": 0})["sequence"]
+        if newer and webhook_id not in self._known:
+            self.shown[data["ticket"]] = data
+        self._known.add(webhook_id)
+
+    def begin_anew(self) -> None:
+        """Have nothing in order before from now on; what is known stays known."""
+        self.numbers.clear()
 
     def in_order(self) -> bool:
         """Tell whether of each report no older state came after a newer one."""

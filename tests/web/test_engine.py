@@ -137,6 +137,16 @@ def test_engine_is_held_and_released_with_a_reason_and_status_says_so(desk: Desk
     assert "free to fire" in desk.run("engine", "status").output
 
 
+def test_restore_is_gone_on_from_with_a_reason_the_engine_held_and_cities_told(desk: Desk) -> None:
+    put(desk.office, held_since=None, held_until=None, held_why=None)
+    assert desk.run("engine", "restored").exit_code == 2
+    assert desk.run("engine", "restored", "--reason", "x", "--since", "kemarin").exit_code == 1
+    assert not desk.rows("engine", "status")["held"], "nothing was done"
+    done = desk.run("engine", "restored", "--reason", "disk rusak", "--since", "2026-10-01")
+    assert (done.exit_code, "The engine is held; nothing escalates until" in done.output) == (0, True)
+    assert desk.rows("engine", "status")["held_why"].endswith(": disk rusak")
+
+
 def test_hold_and_release_are_in_the_log_with_who_and_why(desk: Desk) -> None:
     for word, event in (("hold", "engine_held"), ("release", "engine_released")):
         done = desk.really_run("engine", word, *REASON, BRIDGE_LOG="json")

@@ -1,14 +1,13 @@
 """What comes from the city: webhooks, in time and late, once and again."""
 
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from tests.invariants import model
 from tests.invariants.clock import MONDAY
-from tests.invariants.judged import MOST_REPORTS, Judged, statement, which
+from tests.invariants.judged import MOST_REPORTS, Judged, Sent, statement, which
 from tests.storage.office import body, id_of, webhook
 
 
@@ -25,32 +24,20 @@ class City(Judged):
     @rule()
     def submit(self) -> None:
         """A citizen reports."""
-        self._take_in(webhook(body(self._next_id()), f"msg-{self._next_id()}"))
+        self.city_sends(self._a_report())
 
     @precondition(lambda self: len(self.tickets) < MOST_REPORTS)
     @rule(at=statement)
     def submit_to_a_worker_that_dies(self, at: int) -> None:
         """The worker dies in front of a statement; nobody acknowledged the message, so it comes again."""
-        message = webhook(body(self._next_id()), f"msg-{self._next_id()}")
-        self._killed(at, lambda: self.office.take_in.handle([message]))
-        self._take_in(message)
-
-    def _next_id(self) -> str:
-        return f"Q-{len(self.tickets)}"
-
-    def _take_in(self, message: dict[str, Any]) -> None:
-        self.handled.append(message)
-        self.office.handle([message])
-        (report,) = self.office.rows("reports", report_id=id_of(self._next_id()))
-        taken_in = model.Report(report["ticket"], report["assignee"], cycle_began=self.clock.at)
-        taken_in.start(model.ON_RECEIPT, self.model.rules, self.clock.at)
-        self.model.reports[report["report_id"]] = taken_in
-        self.tickets.append(report["ticket"])
+        sent = self._a_report()
+        self._killed(at, lambda: self.office.take_in.handle([sent.message]))
+        self.city_sends(sent)
 
     @rule(number=st.integers(0, 30))
     def same_webhook_comes_again(self, number: int) -> None:
         """The queue delivers a message a second time: nothing changes."""
-        self.office.handle([self.handled[number % len(self.handled)]])
+        self.office.handle([self.handled[number % len(self.handled)].message])
 
     @rule(number=which)
     def same_webhook_id_comes_with_another_body(self, number: int) -> None:
@@ -61,13 +48,32 @@ class City(Judged):
     @rule(number=which, earlier=st.sampled_from([True, True, False]))
     def citizen_withdraws(self, number: int, earlier: bool) -> None:
         """Now, or in a message that was long on its way: what is older than the cycle changes nothing."""
-        report = self._report(number)
+        number %= len(self.tickets)
         at = MONDAY - timedelta(days=1) if earlier else self.clock.at
-        message = webhook(
-            body(f"Q-{number % len(self.tickets)}", "report.withdrawn", at=at.isoformat()), f"msg-w-{len(self.handled)}"
-        )
-        self.handled.append(message)
-        self.office.handle([message])
+        content = body(f"Q-{number}", "report.withdrawn", at=at.isoformat())
+        self.city_sends(Sent(webhook(content, f"msg-w-{len(self.handled)}"), number, at))
+
+    def city_sends(self, sent: Sent) -> None:
+        """Take in what is new here, whether the city sends it for the first time or knows that it was lost."""
+        self.handled.append(sent)
+        self.office.handle([sent.message])
+        if sent.withdrawn_at is None:
+            self._reported(sent.number)
+        else:
+            self._withdrawn(self._report(sent.number), sent.withdrawn_at)
+
+    def _a_report(self) -> Sent:
+        number = len(self.tickets)
+        return Sent(webhook(body(f"Q-{number}"), f"msg-Q-{number}"), number)
+
+    def _reported(self, number: int) -> None:
+        (report,) = self.office.rows("reports", report_id=id_of(f"Q-{number}"))
+        taken_in = model.Report(report["ticket"], report["assignee"], cycle_began=self.clock.at)
+        taken_in.start(model.ON_RECEIPT, self.model.rules, self.clock.at)
+        self.model.reports[report["report_id"]] = taken_in
+        self.tickets.append(report["ticket"])
+
+    def _withdrawn(self, report: model.Report, at: datetime) -> None:
         late = report.cycle > 1 and report.cycle_began is not None and at < report.cycle_began
         if report.allows("withdraw") and not late:
             report.move("withdraw", self.model.rules, self.clock.at)

@@ -30,6 +30,14 @@ class Messages(Judged):
             self.crashes += 1
         self.queue.before = self.queue.after = lambda: None
 
+    @rule()
+    def messages_arrive(self) -> None:
+        """As on any day: what is in the outbox goes to the queue, and from there to whom it is for."""
+        before = len(self.queue.taken)
+        self.relay()
+        for message in self.queue.taken[before:]:
+            self.tellers[message.type].handle([{"type": message.type, "data": message.data}])
+
     @precondition(lambda self: self.queue.taken)
     @rule(number=st.integers(0, 200))
     def message_is_delivered(self, number: int) -> None:
@@ -44,8 +52,3 @@ class Messages(Judged):
         message = self.queue.taken[number % len(self.queue.taken)]
         self._killed(at, lambda: self.tellers[message.type].handle([{"type": message.type, "data": message.data}]))
         self._start_tellers()
-
-    def _start_tellers(self) -> None:
-        for teller in self.tellers.values():
-            teller._unsent.clear()
-            teller._unrecorded.clear()
