@@ -405,6 +405,17 @@ def i27_every_move_is_written_down(before: Facts, after: Facts) -> Iterator[str]
                 yield f"{_name(now)}: due at {now['deadline_at']}, {line['actor']!r} says {last}"
 
 
+def i16_acknowledged_stays_so_in_its_cycle(before: Facts, after: Facts) -> Iterator[str]:
+    """I16 Ack only stops the ack clock; nobody takes it back: the next clock runs by itself."""
+    names = ("state", "cycle", "ended_at", "ended_by")
+    for (report_id, kind), clock in before.clocks.items():
+        now, report = after.clocks[report_id, kind], after.reports[report_id]
+        if kind != "acknowledge" or clock["state"] != "met" or clock["cycle"] != report["cycle"]:
+            continue
+        if report["status"] == "received" or any(now[name] != clock[name] for name in names):
+            yield f"{_name(now)} was met by {clock['ended_by']}, and is {now['state']}, its report {report['status']}"
+
+
 def i31_earlier_clock_survives(before: Facts, after: Facts) -> Iterator[str]:
     """I31 Merge: one surviving clock, the earlier due time; the other cancelled with a link."""
     known = {line["id"] for line in before.rows["history"]}
@@ -484,6 +495,7 @@ ON_CHANGE: tuple[Callable[[Facts, Facts], Iterator[str]], ...] = (
     i1_ended_clocks_fire_nothing_more,
     i7_paused_clocks_fire_nothing,
     i14_empty_last_level_alarms,
+    i16_acknowledged_stays_so_in_its_cycle,
     i27_every_move_is_written_down,
     i31_earlier_clock_survives,
     i30_old_cycles_are_left_alone,

@@ -387,10 +387,23 @@ def _line_that_is_gone(_: Rows, after: Rows) -> None:
     after["history"].pop(0)
 
 
+def _acknowledgement_taken_back(_: Rows, after: Rows) -> None:
+    _clock(after, "acknowledge", "Q-4").update(state="running", ended_at=None, ended_by=None)
+    _report(after, "Q-4")["status"] = "received"
+
+
+def _acknowledged_by_somebody_else_later(_: Rows, after: Rows) -> None:
+    _clock(after, "acknowledge", "Q-4")["ended_by"] = "person:budi"
+
+
 FAULTS_OF_CHANGE: dict[Callable[..., Any], tuple[Callable[[Rows, Rows], None], ...]] = {
     checker.i1_ended_clocks_fire_nothing_more: (_ended_before,),
     checker.i7_paused_clocks_fire_nothing: (_paused_before,),
     checker.i14_empty_last_level_alarms: (_last_rung_without_alarm,),
+    checker.i16_acknowledged_stays_so_in_its_cycle: (
+        _acknowledgement_taken_back,
+        _acknowledged_by_somebody_else_later,
+    ),
     checker.i27_every_move_is_written_down: (
         _moved_without_a_line,
         _computed_otherwise_without_a_line,

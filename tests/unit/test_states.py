@@ -55,6 +55,10 @@ def test_allowed_move_leads_to_its_state(status: Status, move: Move) -> None:
     assert move in moves_from(status)
 
 
+def test_no_move_takes_an_acknowledgement_back_but_a_new_cycle() -> None:
+    assert [key for key, leads_to in ALLOWED.items() if leads_to is Status.RECEIVED] == [(Status.CLOSED, Move.REOPEN)]
+
+
 @pytest.mark.parametrize(("status", "move"), REFUSED)
 def test_any_other_move_is_refused_and_says_what_is_allowed(status: Status, move: Move) -> None:
     with pytest.raises(MoveRefused) as refused:

@@ -8,6 +8,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from tests.invariants import model
 from tests.invariants.clock import MONDAY
 from tests.invariants.judged import MOST_REPORTS, Judged, Sent, statement, which
+from tests.invariants.town import facts_of
 from tests.storage.office import body, id_of, webhook
 
 
@@ -44,6 +45,18 @@ class City(Judged):
         """It is set aside, and changes nothing."""
         number %= len(self.tickets)
         self.office.handle([webhook(body(f"Q-{number}", "report.withdrawn"), f"msg-Q-{number}")])
+
+    @rule(number=which)
+    def city_takes_an_acknowledgement_back(self, number: int) -> None:
+        """No webhook does that: it is set aside for a person, and changes nothing. People have no such move at all."""
+        number %= len(self.tickets)
+        content = body(f"Q-{number}", "report.unacknowledged", at=self.clock.at.isoformat())
+        before = facts_of(self.database).rows
+        self.office.handle([webhook(content, f"msg-back-{number}")])
+        now = facts_of(self.database).rows
+        assert [name for name in before if now[name] != before[name] and name not in ("set_aside", "webhooks")] == []
+        assert any(row["webhook_id"] == f"msg-back-{number}" for row in now["set_aside"])
+        self.did["taking an acknowledgement back, refused"] += 1
 
     @rule(number=which, earlier=st.sampled_from([True, True, False]))
     def citizen_withdraws(self, number: int, earlier: bool) -> None:
