@@ -13,7 +13,7 @@ from tests.invariants.acts.people import People
 from tests.invariants.checker import i11_overdue
 from tests.invariants.clock import MONDAY
 from tests.invariants.copies import Copy
-from tests.invariants.judged import MOST_REPORTS, Kept
+from tests.invariants.judged import MOST_REPORTS, Kept, which
 from tests.invariants.town import facts_of
 
 LONG_AGO = MONDAY - timedelta(days=365)
@@ -57,14 +57,24 @@ class Operators(City, People, Messages):
             self.every_invariant_holds()
         self._release()
 
-    @rule(choices=st.lists(st.integers(0, 5), min_size=1, max_size=MOST_REPORTS), rounds=st.integers(1, 3))
-    def disk_fails_after_some_work(self, choices: list[int], rounds: int) -> None:
-        """Reports go on and the city is told of it; then all of that is gone."""
+    @rule(
+        choices=st.lists(st.integers(0, 5), min_size=1, max_size=MOST_REPORTS),
+        rounds=st.integers(1, 3),
+        withdrawn=st.none() | which,
+    )
+    def disk_fails_after_some_work(self, choices: list[int], rounds: int, withdrawn: int | None) -> None:
+        """Reports come, go on and are withdrawn, and the city is told of it; then all of that is gone."""
         self.messages_arrive()
         self.back_up()
         for _ in range(rounds):
+            if len(self.tickets) < MOST_REPORTS:
+                self.submit()
+                self.every_invariant_holds()
             self.people_work(choices)
             self.messages_arrive()
+        if withdrawn is not None:
+            self.citizen_withdraws(withdrawn, earlier=False)
+            self.every_invariant_holds()
         self.restore(AT_LEAST_S)
 
     def _release(self) -> None:
