@@ -5,7 +5,7 @@ seen; and it may show what we know nothing of any more, so it is told how each o
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 
@@ -20,10 +20,16 @@ from bridge.storage.database import Database
 
 log = structlog.get_logger()
 
-#: More than any city was told about one report between a backup and its return.
-LEAP = 10_000
+#: The numbers leap to the seconds since then: above what any city was told after an earlier restore, too, be it of the
+#: same copy. Nobody is told of one report every second; and the column has room until 2094.
+COUNTED_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 #: Reports to a transaction.
 BATCH = 100
+
+
+def first_number(now: datetime) -> int:
+    """Return to what the numbers leap in a restore at that time."""
+    return int((now - COUNTED_FROM).total_seconds())
 
 
 class Restored:
@@ -59,7 +65,7 @@ class Restored:
             now = self._database.now(connection)
             engine.hold_for_good(self._database, connection, f"{actor}: {reason.strip()}", now=now)
         with self._database.write() as connection:
-            restored.leap(connection, LEAP)
+            restored.leap(connection, first_number(now))
             ids = restored.to_tell_of(connection, since)
         told = 0
         for first in range(0, len(ids), BATCH):

@@ -8,10 +8,10 @@ from sqlalchemy.engine import Connection
 from bridge.storage.tables import history, reports
 
 
-def leap(connection: Connection, by: int) -> None:
-    """Raise the number of what the city was told last, of every report of which it was told anything."""
-    told = reports.c.sequence > 0
-    connection.execute(sa.update(reports).where(told).values(sequence=reports.c.sequence + by))
+def leap(connection: Connection, to: int) -> None:
+    """Raise the number of what the city was told last to that, of every report of which it was told anything."""
+    told = reports.c.sequence.between(1, to - 1)
+    connection.execute(sa.update(reports).where(told).values(sequence=to))
 
 
 def to_tell_of(connection: Connection, since: datetime | None) -> list[str]:

@@ -8,8 +8,9 @@ import pytest
 from bridge import restoring
 from bridge.reports.setting_aside import ReasonMissing
 from bridge.reports.states import Move
-from bridge.restoring import LEAP, Restored
+from bridge.restoring import Restored, first_number
 from bridge.storage import engine
+from bridge.storage.restored import leap
 from tests.storage.crashes import killed_before
 from tests.storage.office import ANI, Office
 
@@ -25,10 +26,15 @@ def numbers(office: Office) -> dict[str, int]:
     return {row["ticket"]: row["sequence"] for row in office.rows("reports")}
 
 
+def at_least(office: Office) -> int:
+    """A number no city was told without a restore, and every one after one."""
+    return first_number(office.now() - timedelta(hours=1))
+
+
 def told_again(office: Office) -> list[str]:
     """The tickets of which cities were told with a number they cannot know."""
     callbacks = office.rows("deliveries", purpose="callback")
-    return sorted(row["ticket"] for row in callbacks if row["sequence"] > LEAP)
+    return sorted(row["ticket"] for row in callbacks if row["sequence"] > at_least(office))
 
 
 def withdrawn(office: Office) -> tuple[str, list[str]]:
@@ -40,15 +46,15 @@ def withdrawn(office: Office) -> tuple[str, list[str]]:
 
 def test_numbers_leap_and_cities_are_told_how_open_reports_stand_in_batches(office: Office) -> None:
     closed, others = withdrawn(office)
-    before, steps = numbers(office), list[tuple[int, int]]()
+    steps = list[tuple[int, int]]()
     told = Restored(office.database, office.rules).go_on(
         reason=f" {REASON} ", actor=OPERATOR, progress=lambda done, total: steps.append((done, total))
     )
     assert (told, steps) == (6, [(3, 6), (6, 6)])
     assert told_again(office) == sorted(others)
-    assert numbers(office) == {ticket: number + LEAP + (ticket != closed) for ticket, number in before.items()}, (
-        "that of the closed one leaps, too: it may be reopened"
-    )
+    leapt = numbers(office)
+    assert {leapt[ticket] - leapt[closed] for ticket in others} == {1}
+    assert leapt[closed] > at_least(office), "that of the closed one leaps, too: it may be reopened"
     lines = office.rows("history", event="told_again")
     assert {(line["actor"], line["data"]["reason"]) for line in lines} == {(OPERATOR, REASON)}
     (row,) = office.rows("engine")
@@ -91,7 +97,26 @@ def test_killed_anywhere_it_is_held_before_anything_else_and_doing_it_again_tell
     assert held or numbers(office) == before
     assert work.go_on(reason=REASON, actor=OPERATOR) == len(others)
     assert set(told_again(office)) == set(others)
-    assert all(number > before[ticket] + LEAP - 1 for ticket, number in numbers(office).items())
+    assert all(number > at_least(office) for number in numbers(office).values())
+
+
+def test_numbers_after_a_second_restore_of_one_copy_are_above_those_after_the_first(office: Office) -> None:
+    ticket = office.receive("Q-1")
+    Restored(office.database, office.rules).go_on(reason=REASON, actor=OPERATOR)
+    office.casework.acknowledge(ticket, ANI)
+    last = numbers(office)[ticket]
+    office.set("reports", {"sequence": 1})  # put back again, a minute later
+    with office.database.write() as connection:
+        leap(connection, first_number(office.now() + timedelta(minutes=1)))
+    assert numbers(office)[ticket] > last
+
+
+def test_number_that_is_high_already_never_falls(office: Office) -> None:
+    ticket = office.receive("Q-1")
+    high = first_number(office.now() + timedelta(days=1))
+    office.set("reports", {"sequence": high})
+    Restored(office.database, office.rules).go_on(reason=REASON, actor=OPERATOR)
+    assert numbers(office)[ticket] == high + 1
 
 
 def test_held_engine_fires_nothing_until_it_is_released(office: Office) -> None:
