@@ -1,7 +1,8 @@
 """After the database was put back to an earlier state: the cities remember what came after it, and we do not.
 
 A city takes of each report only what has a higher number than all before, so the numbers leap over those it may have
-seen; and it may show what we know nothing of any more, so it is told how each open report stands.
+seen, also of reports it will send again; and it may show what we know nothing of any more, so it is told how each
+open report stands.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ class Restored:
             now = self._database.now(connection)
             engine.hold_for_good(self._database, connection, f"{actor}: {reason.strip()}", now=now)
         with self._database.write() as connection:
-            restored.leap(connection, first_number(now))
+            restored.leap(connection, first_number(now), reason=reason.strip(), actor=actor, now=now)
             ids = restored.to_tell_of(connection, since)
         told = 0
         for first in range(0, len(ids), BATCH):

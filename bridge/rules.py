@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from bridge.reports.recompute import CalendarChange
 from bridge.reports.rulebook import Rulebook, UnknownVersion
-from bridge.storage import people, recompute, versions
+from bridge.storage import people, recompute, restored, versions
 from bridge.storage.database import Database
 from bridge.storage.reports import open_by_office
 from config.calendars import calendar_from, definition_of
@@ -22,10 +23,12 @@ class Rules:
         self.book = book
 
     def prepare(self) -> None:
-        """Store today's versions and load all others; before the first decision."""
+        """Store today's versions, load all others, and see from where numbers go on; before the first decision."""
         with self._database.write() as connection:
             now = self._database.now(connection)
             versions.keep(self._database, connection, self.book, now=now, definition_of=definition_of)
+            numbers_from = restored.numbers_from(connection)
+        self.book = replace(self.book, numbers_from=numbers_from)
         self._load()
 
     def lost_offices(self) -> dict[str, int]:

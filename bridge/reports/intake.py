@@ -144,6 +144,7 @@ def _routed(event: CityEvent, rulebook: Rulebook) -> Report:
         received_at=event.received_at,
         event_at=event.happened_at,
         routing=(),
+        sequence=rulebook.numbers_from,
     )
     routing = route(blank.facts, rulebook.rules)
     return replace(blank, office=routing.rule.office, policy=routing.rule.policy, routing=routing.explanation)

@@ -37,6 +37,7 @@ class Rulebook:
     calendars: Mapping[str, WorkingCalendar]
     policies: Mapping[str, Mapping[Kind, Policy]]
     told_back: frozenset[str] = frozenset()  # sources with a callback address
+    numbers_from: int = 0  # what cities are told of a new report has higher numbers
     policy_versions: dict[str, Policy] = field(default_factory=dict)
     calendar_versions: dict[str, WorkingCalendar] = field(default_factory=dict)
 

@@ -5,13 +5,22 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from bridge.storage.tables import history, reports
+from bridge.storage.tables import history, reports, revisions
+
+_WHAT = "restored"
 
 
-def leap(connection: Connection, to: int) -> None:
-    """Raise the number of what the city was told last to that, of every report of which it was told anything."""
-    told = reports.c.sequence.between(1, to - 1)
-    connection.execute(sa.update(reports).where(told).values(sequence=to))
+def leap(connection: Connection, to: int, *, reason: str, actor: str, now: datetime) -> None:
+    """Let the numbers of what cities are told go on from there: of the reports there are, and of all that will be."""
+    connection.execute(sa.update(reports).where(reports.c.sequence < to).values(sequence=to))
+    row = {"what": _WHAT, "versions": {"numbers_from": to}, "reason": reason, "actor": actor, "at": now}
+    connection.execute(sa.insert(revisions), row)
+
+
+def numbers_from(connection: Connection) -> int:
+    """Return where the numbers of new reports begin: 0 unless the database was ever put back."""
+    found = connection.execute(sa.select(revisions.c.versions).where(revisions.c.what == _WHAT)).scalars()
+    return max((int(one["numbers_from"]) for one in found), default=0)
 
 
 def to_tell_of(connection: Connection, since: datetime | None) -> list[str]:

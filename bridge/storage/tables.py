@@ -466,7 +466,7 @@ versions = Table(
     Column("first_used_at", Utc, nullable=False),
 )
 
-#: What operators applied to running clocks; of two at once the later one stands.
+#: What operators applied to running clocks, of two at once the later one stands; and when the database was put back.
 revisions = Table(
     "revisions",
     metadata,

@@ -21,6 +21,7 @@ from bridge.storage.tables import escalations as log
 from tests.running import COMMAND, FAST, LADDER, ROOT, Running, policies
 from tests.servers import CityReceiver, Mail, PostgreSQL, RabbitMQ, eventually, new_folder
 
+HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 #: Compose's containers are processes here; which of them run is the test's business.
 DOCKER = """#!/bin/sh
@@ -175,7 +176,7 @@ def test_what_came_after_the_backup_is_had_again_and_city_and_office_go_on_after
     # The city shows what we know; nobody is escalated while people look.
     assert running.report(lost.json()["ticket"]) == {}
     shown = eventually(lambda: (c := last_told(running, "R-1")).get("status") == "received" and c, 30, "told again")
-    assert shown["sequence"] > first_number(datetime.now(UTC) - timedelta(hours=1))
+    assert shown["sequence"] > first_number(HOUR_AGO)
     fired = len(running.escalations(late))
     assert "HELD" in running.command("engine", "status")
 
@@ -185,6 +186,9 @@ def test_what_came_after_the_backup_is_had_again_and_city_and_office_go_on_after
     again = running.send("R-3")
     assert (again.json()["ticket"], again.json()["sha256"]) == (lost.json()["ticket"], lost.json()["sha256"])
     eventually(lambda: running.report(lost.json()["ticket"]), 20, "it is here again")
+
+    lost_again = eventually(lambda: [c for c in running.callbacks("R-3") if c["sequence"] > first_number(HOUR_AGO)], 20)
+    assert lost_again[0]["status"] == "received"
 
     # People do again what they did, and the city takes it.
     running.acknowledge(ticket)

@@ -122,6 +122,12 @@ def test_no_line_of_history_or_message_is_written_twice(order: tuple[int, ...]) 
     assert names == ["amended", "received", "routed", "withdraw"]
 
 
+def test_city_is_told_of_a_new_report_above_the_numbers_it_may_know_from_before_a_restore() -> None:
+    book = replace(a_rulebook(), numbers_from=28_000_000)
+    (report,) = new_report(an_event(SUBMITTED), [], book, a_desk(), now=MONDAY).new_reports
+    assert report.sequence == 28_000_001
+
+
 def test_first_submission_is_routed_assigned_timed_and_told() -> None:
     changes = new_report(an_event(SUBMITTED), [], a_rulebook(), a_desk(ani=2, budi=1, citra=5), now=MONDAY)
     (report,) = changes.new_reports

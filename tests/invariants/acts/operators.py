@@ -50,6 +50,7 @@ class Operators(City, People, Messages):
         self.did["webhooks sent again after a restore"] += len(lost)
 
         Restored(self.database, self.office.rules).go_on(reason="uji", actor="cli:uji", since=LONG_AGO)
+        self.use()
         self.every_invariant_holds()
         assert [worker.tick() for worker in self.workers] == [0] * len(self.workers), "it is held"
         for sent in lost:
