@@ -122,6 +122,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "deliveries_stranded": ("Kiriman terdampar", "Deliveries stranded"),
     "log_without_notices": ("Catatan eskalasi tanpa pemberitahuan", "Escalations without their notices"),
     "log_unsealed": ("Catatan eskalasi belum disegel", "Rows of the escalation log not sealed"),
+    "log_cut_off": ("Ujung catatan eskalasi terpotong", "The end of the escalation log is cut off"),
+    "log_head_lost": ("Ujung catatan eskalasi tidak dapat dijaga", "The head of the escalation log cannot be kept"),
     "long_transaction": ("Transaksi basis data terlalu lama", "A database transaction is open too long"),
     "dead_tuples": ("Basis data perlu dibersihkan", "The database is not being vacuumed"),
     "engine_held": ("Pengawas tenggat ditahan, tidak ada eskalasi", "The clocks are held, nothing escalates"),

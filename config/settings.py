@@ -33,7 +33,9 @@ SETTINGS: tuple[Setting, ...] = (
         "BRIDGE_DATABASE_URL", "where facts are kept; postgresql://… or sqlite:///…", "SQLite in the data folder", "URL"
     ),
     Setting("BRIDGE_BROKER_URL", "the queue; amqp://… or embedded:///path", "embedded, in the data folder", "URL"),
-    Setting("BRIDGE_DATA_DIR", "embedded database and queue, made keys, mail as files", "var/", "folder"),
+    Setting(
+        "BRIDGE_DATA_DIR", "embedded database and queue, made keys, mail as files, the auditor's head", "var/", "folder"
+    ),
     Setting("BRIDGE_CONFIG_DIR", "sources, offices, routing, policies, calendars, texts", "config/", "folder"),
     Setting("BRIDGE_LISTEN", "address the web side listens on", "127.0.0.1:8311", "host:port"),
     Setting(
@@ -141,6 +143,11 @@ class Settings:
     def spool(self) -> Path:
         """Where reports wait while the broker is away."""
         return self.data_dir / "spool.sqlite3"
+
+    @property
+    def kept_head(self) -> Path:
+        """Where the auditor keeps the head of the escalation log."""
+        return self.data_dir / "escalation-log-head"
 
     @property
     def made_keys(self) -> Path:

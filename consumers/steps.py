@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from bridge.broker.topology import ROUTES
+from bridge.kept_head import HeadFile
 from bridge.reports.guard import Limits
 from bridge.service import Service
 from bridge.storage.database import DatabaseAway
@@ -49,8 +50,8 @@ def make_steps(service: Service, stop: threading.Event, names: Sequence[str]) ->
         return [partial(_then_finish, worker.run, lanes)]
 
     def auditor() -> Audit:
-        every_s = settings.audit_every_s
-        return Audit(database, heartbeat_url=settings.heartbeat_url, guard=service.guard, every_s=every_s)
+        every_s, kept = settings.audit_every_s, HeadFile(settings.kept_head)
+        return Audit(database, kept, heartbeat_url=settings.heartbeat_url, guard=service.guard, every_s=every_s)
 
     def aside() -> SetAside:
         return SetAside(database, service.arrivals.vault)

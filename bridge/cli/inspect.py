@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+import structlog
 
 from bridge import log_files
 from bridge.chain import START, Broken, Head, follow
@@ -17,17 +18,21 @@ from bridge.cli.common import (
     as_json,
     clock_time,
     in_language,
+    me,
     open_service,
     optional_ticket,
     show_json,
     show_table,
 )
+from bridge.kept_head import HeadFile, HeadLost, Kept
 from bridge.reports.clocks import Kind
 from bridge.step_words import rung, target
 from bridge.words import length, say
 
 if TYPE_CHECKING:
     from bridge.service import Service
+
+logged = structlog.get_logger()
 
 #: Seconds between two looks of `tail`.
 _LOOK_EVERY_S = 0.5
@@ -208,6 +213,45 @@ def verify(file: TextIO | None, kept: Head | None) -> None:
         raise click.ClickException(_not_there(kept, head))
     click.echo(f"The chain is whole: {head.seq} rows" + ("." if unsealed is None else f", {unsealed} not yet sealed."))
     click.echo(_head_said(head))
+
+
+@escalations.command("accept-head")
+@click.option("--reason", required=True, help="Why; it goes into the log of the auditor.")
+def accept_head(reason: str) -> None:
+    """Take the log as it ends now for whole: after an older backup was restored on purpose.
+
+    The auditor finds log_cut_off until then. To be run with the auditor's BRIDGE_DATA_DIR.
+
+    Example: bridge escalations accept-head --reason "restored last night's backup, the disk was lost"
+    """
+    from bridge.storage import escalations as log
+
+    service = open_service(need_rules=True)
+    file = HeadFile(service.settings.kept_head)
+    was = _kept_in(file)
+    with service.database.read() as connection:
+        head = log.head(connection)
+        if was and log.hash_at(connection, was.seq) == was.hash:
+            raise click.ClickException(f"number {was.seq}, the head kept, is in the log: nothing is cut off")
+    by = me().name
+    try:
+        file.write(Kept(head, by, reason))
+    except HeadLost as error:
+        raise click.ClickException(str(error)) from error
+    logged.warning("escalation_log_head_accepted", by=by, why=reason, was=was and f"{was.seq}:{was.hash}", seq=head.seq)
+    click.echo(f"Accepted. {_head_said(head)}")
+
+
+def _kept_in(file: HeadFile) -> Head | None:
+    """Return the head the auditor kept; None when what it kept is damaged."""
+    try:
+        kept = file.read()
+    except HeadLost as error:
+        logged.warning("escalation_log_head_lost", error=str(error))
+        return None
+    if kept is None:
+        raise click.ClickException(f"no head is kept in {file.path}; run this with the auditor's BRIDGE_DATA_DIR")
+    return kept.head
 
 
 def _verified(kept: Head | None) -> tuple[Head, int, str | None]:

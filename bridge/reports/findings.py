@@ -21,6 +21,8 @@ class What(StrEnum):
     DELIVERIES_STRANDED = "deliveries_stranded"
     LOG_WITHOUT_NOTICES = "log_without_notices"
     LOG_UNSEALED = "log_unsealed"
+    LOG_CUT_OFF = "log_cut_off"
+    LOG_HEAD_LOST = "log_head_lost"
     LONG_TRANSACTION = "long_transaction"
     DEAD_TUPLES = "dead_tuples"
     ENGINE_HELD = "engine_held"
@@ -44,6 +46,16 @@ _ADVICE: Mapping[What, tuple[str, str]] = {
     What.LOG_UNSEALED: (
         "count",
         "the log is not sealed; start: bridge work watch_clocks, then: bridge escalations verify",
+    ),
+    What.LOG_CUT_OFF: (
+        "count",
+        "the newest rows of the escalation log are gone; an older backup restored on purpose? "
+        "bridge escalations accept-head --reason …; if not, somebody cut them off: keep the database as it is",
+    ),
+    What.LOG_HEAD_LOST: (
+        "count",
+        "that the log is cut off would not be seen; see escalation_log_head_lost in the log of audit; disk full, "
+        "rights? a damaged file: bridge escalations accept-head --reason …",
     ),
     What.LONG_TRANSACTION: ("seconds", "somebody keeps a transaction open; see pg_stat_activity, end it"),
     What.DEAD_TUPLES: ("percent", "vacuum does not keep up; look for long transactions, then: VACUUM (ANALYZE)"),

@@ -1,22 +1,26 @@
-"""`bridge escalations tail|export|verify`: the log as it grows, as a file, and what nobody can take out of it unseen."""
+"""`bridge escalations tail|export|verify|accept-head`: the log as it grows, as a file, and what nobody can take out of it unseen."""
 
 import csv
 import io
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from bridge.cli import inspect
 from bridge.cli.common import clock_time
-from bridge.storage import escalations
+from bridge.storage import engine, escalations
+from tests.servers import CityReceiver, eventually
 from tests.web.keyboard import Desk
+from tests.web.processes import Bridge
 
 HASHED = "id report_id ticket kind cycle step level due_at fired_at lateness_s held_by to told did policy_version calendar_version remark".split()
 
@@ -242,3 +246,120 @@ def test_log_whose_rows_were_deleted_is_not_whole_on_the_page_either(own: Desk, 
     tamper(own, deed)
     assert "Rantai catatan putus pada nomor" in page.get("/desk/escalations").text
     assert own.run("escalations", "verify").exit_code == 1
+
+
+# --- accept-head ----------------------------------------------------------------------------------------------------
+
+
+class Auditor(Bridge):
+    """A real `bridge work audit` beside that installation."""
+
+    def __init__(self, desk: Desk, switch: CityReceiver) -> None:
+        url = desk.office.service.database.url
+        variables = {**desk.environment, "BRIDGE_DATABASE_URL": url, "BRIDGE_HEARTBEAT_URL": switch.url}
+        super().__init__(
+            Path(desk.environment["BRIDGE_DATA_DIR"]), "work", "audit", BRIDGE_AUDIT_EVERY_S="1", **variables
+        )
+
+    def ready(self) -> bool:
+        return (self.folder / "escalation-log-head").exists()
+
+
+@pytest.fixture
+def switch() -> Iterator[CityReceiver]:
+    """The dead-man's switch outside."""
+    made = CityReceiver()
+    made.start()
+    yield made
+    made.stop()
+
+
+def tick(desk: Desk) -> None:
+    """Let a watcher live, its log be sealed and its messages be on their way: no other finding shall be in the way."""
+    database = desk.office.service.database
+    with database.write() as connection:
+        engine.ticked(connection, database.now(connection))
+        escalations.seal(database, connection)
+        connection.exec_driver_sql("DELETE FROM outbox")
+        connection.exec_driver_sql("UPDATE obligations SET next_due = NULL")
+
+
+def found(desk: Desk) -> list[str]:
+    """Return what is wrong, but for a watcher that has nothing to do here."""
+    said = desk.rows("engine", "status")["findings"]
+    return [finding["what"] for finding in said if finding["what"] != "watcher_silent"]
+
+
+def await_beat(desk: Desk, switch: CityReceiver) -> None:
+    """Wait for the next heartbeat, while a watcher lives."""
+    before = len(switch.requests)
+
+    def beaten() -> bool:
+        tick(desk)
+        return len(switch.requests) > before
+
+    eventually(beaten, 30, "the heartbeat beats")
+
+
+def restore(desk: Desk, backup: Path) -> None:
+    """Put the database back as it was, as docs/operations.md says: with everything stopped."""
+    database = desk.office.service.database
+    database.close()
+    path = Path(database.engine.url.database or "")
+    for leftover in ("", "-wal", "-shm"):
+        path.with_name(path.name + leftover).unlink(missing_ok=True)
+    shutil.copy(backup, path)
+
+
+def test_older_backup_is_found_by_a_real_auditor_started_anew_until_a_person_accepts_it(
+    own: Desk, switch: CityReceiver, tmp_path: Path
+) -> None:
+    tick(own)
+    backup = tmp_path / "last-night.sqlite3"
+    with (
+        closing(sqlite3.connect(own.office.service.database.engine.url.database or "")) as file,
+        closing(sqlite3.connect(backup)) as copy,
+    ):
+        file.backup(copy)
+    own.office.let_pass(own.office.new_report(), steps=5)
+    tick(own)
+    kept, auditor = head(own), Auditor(own, switch)
+    auditor.start()
+    try:
+        await_beat(own, switch)
+        file = Path(own.environment["BRIDGE_DATA_DIR"], "escalation-log-head")
+        assert json.loads(file.read_text()) == {"seq": 10, "hash": kept.partition(":")[2], "by": "audit", "why": ""}
+        auditor.kill()
+        restore(own, backup)
+        auditor.start()
+        eventually(lambda: found(own) == ["log_cut_off"], 30, "the cut is found")
+        assert "The end of the escalation log is cut off (5 count)" in own.run("doctor").output
+        assert "Ujung catatan eskalasi terpotong" in own.office.inside("adi").get("/desk/").text
+        assert 'bridge_finding{what="log_cut_off"} 5.0' in own.office.visitor().get("/metrics").text
+        silent, seen = len(switch.requests), auditor.log.read_text().count("escalation_log_cut_off")
+        eventually(lambda: auditor.log.read_text().count("escalation_log_cut_off") > seen + 1, 30, "it looks on")
+        assert (found(own), len(switch.requests)) == (["log_cut_off"], silent)
+        done = own.really_run("escalations", "accept-head", "--reason", "disk lost, last night's backup")
+        assert (done.returncode, done.stdout) == (0, f"Accepted. Head: 5 {head(own).partition(':')[2]}\n")
+        assert f"was={kept}" in done.stderr
+        await_beat(own, switch)
+        assert found(own) == []
+        assert 'why="disk lost, last night\'s backup"' in auditor.log.read_text()
+        assert "escalation_log_head_accepted by=cli:" in auditor.log.read_text()
+    finally:
+        auditor.stop()
+
+
+def test_head_is_accepted_only_where_one_is_kept_that_is_not_in_the_log(own: Desk) -> None:
+    kept = head(own)
+    accept = ("escalations", "accept-head", "--reason", "restored")
+    done = own.run(*accept)
+    assert (done.exit_code, "run this with the auditor's BRIDGE_DATA_DIR" in done.output) == (1, True)
+    file = Path(own.environment["BRIDGE_DATA_DIR"], "escalation-log-head")
+    file.write_text(json.dumps({"seq": 5, "hash": kept.partition(":")[2], "by": "audit", "why": ""}))
+    done = own.run(*accept)
+    assert (done.exit_code, "number 5, the head kept, is in the log: nothing is cut off" in done.output) == (1, True)
+    assert own.run("escalations", "accept-head").exit_code == 2, "a reason is needed"
+    file.write_text("damaged")
+    assert own.run(*accept).exit_code == 0
+    assert json.loads(file.read_text()) == {"seq": 5, "hash": kept.partition(":")[2], "by": ANY, "why": "restored"}
