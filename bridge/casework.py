@@ -1,9 +1,10 @@
 """What a person does to a report: one transaction each, the same for desk, one-click link, API and command line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -210,7 +211,8 @@ class Casework:
     ) -> Report:
         book = self._rules.book
         if move is Move.REOPEN and report.merged_into:
-            changes = take_back(report, owed, book, actor, now=now, reason=details.reason)
+            asked = _asked_last(stored.history_of(connection, report.report_id), report.cycle)
+            changes = take_back(report, owed, book, actor, now=now, reason=details.reason, asked=asked)
         else:
             changes = decide_move(move, report, owed, book, actor, now=now, details=details)
         write(self._database, connection, changes)
@@ -237,6 +239,16 @@ class Casework:
             check(report, owed)
         # The clock is read after the locks: what happened while we waited for them came before us.
         return report, owed, self._database.now(connection)
+
+
+def _asked_last(history: Sequence[Mapping[str, Any]], cycle: int) -> Sequence[str]:
+    """Return what the citizen was asked for last in a cycle: the history keeps the list, also of a closed report."""
+    asked = (
+        line["data"]["missing"]
+        for line in reversed(history)
+        if line["event"] == Move.ASK_COMPLETION and line["cycle"] == cycle
+    )
+    return next(asked, ())
 
 
 def _span(move: str, report_id: str, ticket: str, actor: Actor, since: datetime) -> Span:

@@ -76,12 +76,22 @@ def merge(
 
 
 def take_back(
-    report: Report, obligations: Sequence[Obligation], rulebook: Rulebook, actor: Actor, *, now: datetime, reason: str
+    report: Report,
+    obligations: Sequence[Obligation],
+    rulebook: Rulebook,
+    actor: Actor,
+    *,
+    now: datetime,
+    reason: str,
+    asked: Sequence[str] = (),
 ) -> Changes:
     """Return what taking a merge back changes: the duplicate stands where it stood, in the same cycle.
 
     Its clocks go on where they were stopped, the time between left out: merging and taking it back gains nobody time.
     What the survivor gained it keeps.
+
+    Args:
+        asked: What its citizen was asked for last; the report itself forgot it when it was closed.
 
     Raises:
         MoveRefused: no reason is given.
@@ -91,10 +101,8 @@ def take_back(
     stopped = [o for o in obligations if (o.ended_by or "").startswith(_MERGED)]
     back = [_going_on(o, rulebook, actor, now=now) for o in stopped]
     status = _stood_at(report, stopped)
-    # The pause of the clocks that wait for the citizen says for what.
-    missing = next((p.reason for o in back for p in o.pauses if p.until is None), "")
-    asked = tuple(missing.split("; ")) if missing and status is Status.NEEDS_COMPLETION else ()
-    restored = replace(report, status=status, outcome=None, merged_into=None, missing=asked)
+    missing = tuple(asked) if status is Status.NEEDS_COMPLETION else ()
+    restored = replace(report, status=status, outcome=None, merged_into=None, missing=missing)
     changes = Changes(obligations=back)
     changes.note(restored, "unmerged", actor.name, now, of=report.merged_into, status=status, reason=reason)
     _note_moves(changes, restored, obligations, actor, reason, now=now)

@@ -273,6 +273,56 @@ def test_merged_report_is_closed_and_the_other_keeps_the_earlier_deadline(office
     assert (fired["ticket"], fired["remark"]) == (second, "due_moved")
 
 
+ASKED = ("kuitansi; asli atau salinan", "KTP", "nomor polisi; ")
+
+
+def _ask(office: Office, ticket: str, *missing: str) -> None:
+    office.casework.move(Move.ASK_COMPLETION, ticket, ANI, Details(missing=missing))
+
+
+def test_merge_taken_back_asks_the_citizen_for_the_very_same_things(office: Office) -> None:
+    """Each stays one, whatever stands in it; of several requests the last one of the cycle counts."""
+    first, second = office.receive("Q-1"), office.receive("Q-2")
+    _move(office, first, Move.ACKNOWLEDGE)
+    _ask(office, first, "earlier cycle")
+    _move(office, first, Move.CLOSE, Move.REOPEN, Move.ACKNOWLEDGE)
+    _ask(office, first, "earlier request")
+    _move(office, first, Move.RESUME)
+    _ask(office, first, *ASKED)
+    before = office.report(first)
+    assert before.missing == ASKED
+    office.casework.merge(first, second, KARTIKA, "sama")
+    assert office.report(first).missing == ()
+    _move(office, first, Move.REOPEN)
+    after = office.report(first)
+    assert (after.status, after.missing, after.cycle) == (Status.NEEDS_COMPLETION, ASKED, before.cycle)
+
+
+def test_merge_taken_back_asks_nothing_of_who_has_answered(office: Office) -> None:
+    first, second = office.receive("Q-1"), office.receive("Q-2")
+    _move(office, first, Move.ACKNOWLEDGE)
+    _ask(office, first, *ASKED)
+    _move(office, first, Move.RESUME)
+    office.casework.merge(first, second, KARTIKA, "sama")
+    _move(office, first, Move.REOPEN)
+    assert (office.report(first).status, office.report(first).missing) == (Status.ACKNOWLEDGED, ())
+
+
+def test_merge_from_before_the_list_was_read_from_the_history_is_taken_back_whole(office: Office) -> None:
+    """Rows as an earlier version left them: the pause holds the list as text, the history as a list, as ever."""
+    first, second = office.receive("Q-1"), office.receive("Q-2")
+    _move(office, first, Move.ACKNOWLEDGE)
+    _ask(office, first, *ASKED)
+    office.casework.merge(first, second, KARTIKA, "sama")
+    (triage,) = office.rows("obligations", report_id=id_of("Q-1"), kind="triage")
+    assert [set(pause) for pause in triage["pauses"]] == [{"since", "until", "by", "reason"}]
+    assert triage["pauses"][0]["reason"] == "; ".join(ASKED)
+    (asked,) = office.rows("history", report_id=id_of("Q-1"), event="ask_completion")
+    assert asked["data"] == {**asked["data"], "missing": [*ASKED]}
+    _move(office, first, Move.REOPEN)
+    assert office.report(first).missing == ASKED
+
+
 def test_two_reports_merged_into_each_other_at_once_leave_one_open(office: Office) -> None:
     first, second = office.receive("Q-1"), office.receive("Q-2")
 

@@ -299,7 +299,7 @@ def test_taking_back_tells_the_assignee_again_every_time() -> None:
     [
         (Status.RECEIVED, (ACKNOWLEDGE, TRIAGE), ()),
         (Status.ACKNOWLEDGED, (TRIAGE,), ()),
-        (Status.NEEDS_COMPLETION, (TRIAGE, COMPLETION), ("KTP", "kuitansi")),
+        (Status.NEEDS_COMPLETION, (TRIAGE, COMPLETION), ("KTP", "kuitansi; asli atau salinan")),
         (Status.REGISTERED, (SUMMONS, DECISION), ()),
         (Status.REGISTERED, (), ()),
     ],
@@ -314,7 +314,8 @@ def test_report_stands_where_it_stood(status: Status, kinds: tuple[Policy, ...],
     book = a_rulebook()
     into = a_report(status=Status.REGISTERED)
     changes = merge(duplicate, into, {REPORT_ID: [], OTHER_ID: [*owed, met]}, book, SEKAR, now=NOW, reason="x")
-    back = take_back(changes.reports[OTHER_ID], after(changes, OTHER_ID), book, SEKAR, now=DAYS_LATER, reason="bukan")
+    closed, asked = changes.reports[OTHER_ID], missing or ("what was asked before it was acknowledged again",)
+    back = take_back(closed, after(changes, OTHER_ID), book, SEKAR, now=DAYS_LATER, reason="bukan", asked=asked)
     restored = back.reports[OTHER_ID]
     assert replace(restored, sequence=0) == replace(duplicate, sequence=0)
     assert [(o.kind, o.state) for o in back.obligations] == [(o.kind, o.state) for o in owed]
