@@ -4,6 +4,9 @@ A lane is a thread with a step of its own, made when there is something for it; 
 does together next. Its messages are acknowledged when it has done them, or after PATIENCE_S: what a slow lane has not
 done then is announced again by the database for later, and goes on in its lane meanwhile. So a message is never
 forgotten by a crash, and never waits behind a stranger.
+
+What failed when nobody waited any more would fail so again and again, and the queue would count nothing: when it comes
+again it is watched, that is given alone and waited for however long, so that the queue counts its failures.
 """
 
 import queue
@@ -11,10 +14,11 @@ import threading
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -22,6 +26,7 @@ import structlog
 from bridge.reports.channels import EMAIL, name_of
 from bridge.storage import deliveries
 from bridge.storage.database import Database
+from consumers.runtime import AWAY
 from consumers.telling import LEASE_S
 
 log = structlog.get_logger()
@@ -46,6 +51,8 @@ GRACE_S = 10.0
 #: than the queue hands out at once (2 x MOST_TOGETHER): only what was put off leaves room for so many.
 MOST_WAITING = 3 * MOST_TOGETHER
 FULL_FOR_S = 10.0
+#: So many are watched at a time: each keeps a place of those the queue hands out.
+MOST_WATCHED = 10
 
 Message = dict[str, Any]
 
@@ -145,27 +152,39 @@ class _Lane:
             self._step = self._step or self._make()
             self._step.handle(messages)
         except Exception as error:  # noqa: BLE001 - the last line of a thread: who waits gets it
+            if len(given) > 1 and not isinstance(error, AWAY):
+                # It may be one message's fault: what fails by itself fails alone.
+                for one in given:
+                    self._handle([one])
+                return
             # Whoever still waits raises it; if nobody does, the messages come again by themselves.
             log.warning("lane_failed", lane=self._thread.name, error=f"{type(error).__name__}: {error}"[:300])
+            self._finished(messages)
             for _, done in given:
                 done.set_exception(error)
         else:
+            self._finished(messages)
             for _, done in given:
                 done.set_result(self._step.sending_s)
-        finally:
-            with self._lock:
-                self.waiting -= len(messages)
+
+    def _finished(self, messages: Sequence[Message]) -> None:
+        with self._lock:
+            self.waiting -= len(messages)
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a lane was given, since when, and what will say how long its destination took (see _Step)."""
+    """What a lane was given, since when, and what will say how long its destination took (see _Step).
+
+    `watched` is one message that failed before when nobody waited for it.
+    """
 
     lane: _Lane
     destination: str
     messages: Sequence[Message]
     done: Future[float]
     since: float
+    watched: bool = False
 
 
 class Lanes:
@@ -191,6 +210,9 @@ class Lanes:
         self._sending_s: dict[str, float] = defaultdict(float)
         self._slow_until: dict[str, float] = {}
         self._lock = threading.Lock()
+        #: Deliveries that failed when nobody waited for them, until they succeed; how many of them are watched now.
+        self._failed_late: set[str] = set()
+        self._watched = 0
 
     def give(self, messages: Sequence[Message]) -> list[Given]:
         """Give every message to its lane; returns what is to be waited for with `ends`. The others need nothing more.
@@ -198,15 +220,33 @@ class Lanes:
         Raises:
             DatabaseAway: cannot be asked for whom they are.
         """
+        return self._given(messages, watch=True)
+
+    def _given(self, messages: Sequence[Message], *, watch: bool) -> list[Given]:
         given, no_room = [], list[Message]()
-        for (destination, number), share in self._shared_out(messages).items():
-            one = self._put(destination, number, share)
-            if one is None:
-                no_room += share
-            else:
-                given.append(one)
+        for (destination, number), together in self._shared_out(messages).items():
+            for share, watched in self._apart(together) if watch else [(together, False)]:
+                one = self._put(destination, number, share, watched=watched)
+                if one is None:
+                    no_room += share
+                else:
+                    given.append(one)
         self._put_off(no_room, FULL_FOR_S)
         return given
+
+    def _apart(self, messages: Sequence[Message]) -> Iterator[tuple[list[Message], bool]]:
+        """Yield each message that is to be watched alone, then the others together."""
+        others = []
+        for message in messages:
+            with self._lock:
+                watched = _id_of(message) in self._failed_late and self._watched < MOST_WATCHED
+                self._watched += watched
+            if watched:
+                yield [message], True
+            else:
+                others.append(message)
+        if others:
+            yield others, False
 
     def ends(self, given: Given) -> bool:
         """Tell whether the messages are done, or durably put off because their destination is slow.
@@ -219,11 +259,24 @@ class Lanes:
         if given.done.done():
             self._took(given.destination, given.done.result())
             return True
-        if time.monotonic() - given.since < PATIENCE_S or given.lane.sending_s() <= QUICK_S:
+        waited_s = time.monotonic() - given.since
+        if given.watched or waited_s < PATIENCE_S or given.lane.sending_s() <= QUICK_S:
             return False
         self._slow_until[given.destination] = time.monotonic() + SLOW_FOR_S
         self._put_off(given.messages, LEASE_S)
+        given.done.add_done_callback(partial(self._ended_late, given.messages))
         return True
+
+    def _ended_late(self, messages: Sequence[Message], done: Future[float]) -> None:
+        if done.exception() is not None and not isinstance(done.exception(), AWAY):
+            with self._lock:
+                self._failed_late |= {_id_of(message) for message in messages}
+
+    def _watched_ended(self, messages: Sequence[Message], done: Future[float]) -> None:
+        with self._lock:
+            self._watched -= 1
+            if done.exception() is None:
+                self._failed_late -= {_id_of(message) for message in messages}
 
     def handle(self, messages: Sequence[Message]) -> None:
         """Give every message to its lane, and wait until all are done or put off.
@@ -231,7 +284,7 @@ class Lanes:
         Raises:
             Exception: what a lane's step raised: none of the messages may be acknowledged then.
         """
-        left, failed = self.give(messages), list[Exception]()
+        left, failed = self._given(messages, watch=False), list[Exception]()
         while left:
             wait([one.done for one in left], timeout=PATIENCE_S)
             unfinished = []
@@ -254,7 +307,7 @@ class Lanes:
             lane.finish(max(0.0, ends_at - time.monotonic()))
 
     def _shared_out(self, messages: Sequence[Message]) -> dict[tuple[str, int], list[Message]]:
-        ids = {str(message["data"]["delivery_id"]): message for message in messages}
+        ids = {_id_of(message): message for message in messages}
         with self._database.read() as connection:
             rows = deliveries.recipients(connection, list(ids))
         shares: dict[tuple[str, int], list[Message]] = defaultdict(list)
@@ -275,27 +328,36 @@ class Lanes:
     def _width(self, destination: str) -> int:
         return WIDTH if time.monotonic() < self._slow_until.get(destination, 0.0) else 1
 
-    def _put(self, destination: str, number: int, messages: Sequence[Message]) -> Given | None:
+    def _put(self, destination: str, number: int, messages: Sequence[Message], *, watched: bool) -> Given | None:
         with self._lock:
             lane = self._lanes.get((destination, number))
             if lane is not None and lane.waiting >= MOST_WAITING:
+                self._watched -= watched
                 return None
             done = lane.put(messages) if lane else None
             if lane is None or done is None:
                 lane = self._lanes[destination, number] = _Lane(f"{self._name}-{destination}-{number}", self._make)
                 done = lane.put(messages)
                 lane.start()
-        return Given(lane, destination, messages, done, time.monotonic()) if done else None
+        if done is None:
+            return None
+        if watched:
+            done.add_done_callback(partial(self._watched_ended, messages))
+        return Given(lane, destination, messages, done, time.monotonic(), watched)
 
     def _put_off(self, messages: Sequence[Message], for_s: float) -> None:
         """Let the messages come again: by then the lane has done them, or is still at it, or has died with us."""
         if not messages:
             return
-        ids = [str(message["data"]["delivery_id"]) for message in messages]
+        ids = [_id_of(message) for message in messages]
         with self._database.write() as connection:
             at = self._database.now(connection) + timedelta(seconds=for_s)
             deliveries.announce_open(self._database, connection, ids, at=at)
         log.info("put_off", step=self._name, deliveries=len(ids))
+
+
+def _id_of(message: Message) -> str:
+    return str(message["data"]["delivery_id"])
 
 
 def by_person(row: Any) -> tuple[str, Hashable]:

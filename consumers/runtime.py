@@ -40,8 +40,10 @@ class TryLater(Exception):
     """What the step needs is away for now; keep the messages and ask again."""
 
 
-#: Errors of the world around us, never of a message.
-PASSING = (TryLater, DatabaseAway, Conflict, NotDurable)
+#: Something is away: never a message's fault, however long.
+AWAY = (TryLater, DatabaseAway, NotDurable)
+#: Errors of the world around us, not of a message.
+PASSING = (*AWAY, Conflict)
 #: A conflict passes when the other transaction has ended. After so many in a row there is no other: it is the message.
 MOST_CONFLICTS = 6
 
@@ -60,6 +62,8 @@ class Share(Protocol):
     """Messages that are being handled, apart from others."""
 
     messages: Sequence[dict[str, Any]]
+    #: One message that failed before when nobody waited for it: if it fails now, that is counted.
+    watched: bool
 
 
 class Sharing(Step, Protocol):
@@ -233,7 +237,13 @@ class SharingWorker(QueueWorker):
         try:
             if not self._sharing.ends(share):
                 return False
-        except Exception as error:  # noqa: BLE001 - handled once more, and then it is said
+        except Exception as error:
+            if share.watched and not isinstance(error, AWAY):
+                # Not handled once more: its destination is slow, and all others would wait for it.
+                raw, message = batch[0]
+                log.exception("message_failed", message_id=message["id"], type=message["type"])
+                raw.reject(requeue=True)
+                return True
             log.warning("share_failed", step=type(self._step).__name__, error=str(error)[:300])
             self._handle(batch, connection)
         else:

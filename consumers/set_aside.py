@@ -14,7 +14,7 @@ import structlog
 
 from bridge.broker.topology import DELIVERY_LIMIT, ROUTES
 from bridge.reports.setting_aside import Why
-from bridge.storage import set_aside
+from bridge.storage import deliveries, set_aside
 from bridge.storage.database import Database
 from bridge.vault import Vault
 from bridge.worklist import letter_problems
@@ -50,6 +50,7 @@ class SetAside:
             waiting = set_aside.take_back(connection, failed)
             fresh = [letter for letter in letters if before.get(letter) not in waiting]
             set_aside.put(self._database, connection, [self._row(letter, now) for letter in fresh])
+            deliveries.lay_aside(connection, [found for letter in letters if (found := _delivery_of(letter))])
         log.error("dead_letters_set_aside", count=len(letters))
 
     def _row(self, letter: DeadLetter, now: datetime) -> dict[str, Any]:
@@ -78,6 +79,15 @@ def _reasons(letter: DeadLetter) -> list[str]:
 def _printable(text: str) -> str:
     """Return text that any database keeps: a letter may hold anything, and nobody sets this step's letters aside."""
     return "".join(sign if sign.isprintable() else "?" for sign in text[:_MOST_CHARS])
+
+
+def _delivery_of(letter: DeadLetter) -> str | None:
+    """Return the delivery a letter announced: it must not be announced again beside the list."""
+    try:
+        found = json.loads(letter.body)["data"]["delivery_id"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return found if isinstance(found, str) and found.isprintable() else None
 
 
 def _number_before(letter: DeadLetter) -> int | None:

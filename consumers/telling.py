@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from bridge.broker.topology import DELIVERY_LIMIT
 from bridge.delivery.errors import Fault, NotDelivered, Taken
 from bridge.reports import breakers
 from bridge.reports.breakers import Admission, Breaker
@@ -66,7 +67,9 @@ class Telling:
         took_ms: list[int] = []
         while waiting:
             sendings = self._begin(waiting)
-            self._unsent = {one.delivery_id: one.number for sending in sendings for one in sending.attempts}
+            begun = {one.delivery_id: one.number for sending in sendings for one in sending.attempts}
+            # What an error before this left unsent stays ours until its own message is at hand: it waits for no lease.
+            self._unsent = {one: n for one, n in self._unsent.items() if one not in waiting} | begun
             for place, sending in enumerate(sendings):
                 if place and self._looks_again(sending):
                     break
@@ -77,7 +80,7 @@ class Telling:
                     say(outcome)
                 took_ms.append(outcome.duration_ms)
                 self._record()
-            waiting = list(self._unsent)
+            waiting = [one for one in begun if one in self._unsent]
         self.sending_s = sum(took_ms) / len(took_ms) / 1000 if took_ms else 0.0
 
     def settled(self) -> bool:
@@ -147,20 +150,30 @@ class Telling:
             claimed, looked_at = self.claim(connection, delivery_ids), time.monotonic()
             if claimed is None:
                 return []
-            now = claimed.now
-            due = [row for row in claimed.rows if self._is_due(connection, row, now)]
+            due = [row for row in claimed.rows if self._is_due(connection, row, claimed.now)]
             if not due:
                 return []
-            attempts = [Attempt(row, row["attempts"] + (not self._is_ours(row)), now, looked_at) for row in due]
-            leaving = self.arrange(connection, self._wanted(connection, attempts))
-            sendings = self._admitted(connection, leaving, now, is_trouble=claimed.is_trouble)
-            begun = [
-                Begun(one.delivery_id, one.number, sending.channel, sending.digest_id)
-                for sending in sendings
-                for one in sending.attempts
-            ]
-            until = now + timedelta(seconds=LEASE_S)
-            deliveries.begin(self._database, connection, begun, now=now, lease_until=until)
+            endless = self._endless(connection, due)
+            for row in endless:
+                self._give_up_endless(connection, row, claimed.now)
+            sendings = [] if endless else self._begun(connection, claimed, due, looked_at)
+        # Their end may let others leave.
+        return self._begin(delivery_ids) if endless else sendings
+
+    def _begun(
+        self, connection: Connection, claimed: Locked, due: Sequence[dict[str, Any]], looked_at: float
+    ) -> list[Sending]:
+        now = claimed.now
+        attempts = [Attempt(row, row["attempts"] + (not self._is_ours(row)), now, looked_at) for row in due]
+        leaving = self.arrange(connection, self._wanted(connection, attempts))
+        sendings = self._admitted(connection, leaving, now, is_trouble=claimed.is_trouble)
+        begun = [
+            Begun(one.delivery_id, one.number, sending.channel, sending.digest_id)
+            for sending in sendings
+            for one in sending.attempts
+        ]
+        until = now + timedelta(seconds=LEASE_S)
+        deliveries.begin(self._database, connection, begun, now=now, lease_until=until)
         return sendings
 
     def _is_ours(self, row: Mapping[str, Any]) -> bool:
@@ -174,9 +187,28 @@ class Telling:
             at = row["lease_until"] + timedelta(seconds=1)
             deliveries.announce(self._database, connection, [row], at=at)
             return False
-        # What waited for an older one is asked for when that has ended.
-        waits = row["held"] != Held.ORDER and (row["held"] or row["state"] == "failed")
+        # What waited for an older one is asked for when that has ended, what lay aside when a person says so.
+        waits = row["held"] != Held.ORDER and row["next_attempt_at"] and (row["held"] or row["state"] == "failed")
         return bool(not waits or row["next_attempt_at"] <= now)
+
+    def _endless(self, connection: Connection, due: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what has been begun again and again and never had an end.
+
+        Its process died each time, or how it went could not be written. No queue counts that: a message that comes
+        while the lease of the last attempt runs is done at once, and the delivery is announced anew for its end.
+        """
+        open_ended = [row for row in due if row["state"] == "sending" and not self._is_ours(row)]
+        often = [row for row in open_ended if row["attempts"] - row["tries_before"] >= DELIVERY_LIMIT]
+        counted = deliveries.without_end(connection, [row["delivery_id"] for row in often])
+        return [row for row in often if counted.get(row["delivery_id"], 0) >= DELIVERY_LIMIT]
+
+    def _give_up_endless(self, connection: Connection, row: dict[str, Any], now: datetime) -> None:
+        why = (
+            f"begun {DELIVERY_LIMIT} times without an end; why: lane_failed and message_failed in the log of this step"
+        )
+        attempt = Attempt(row, row["attempts"], now, time.monotonic())
+        result = Result(attempt.number, detail=why, fault=Fault.OURS)
+        self._give_up(connection, attempt, self.instead(attempt, row["channel"], now), result, now)
 
     def _wanted(self, connection: Connection, attempts: Sequence[Attempt]) -> list[Attempt]:
         wanted = []

@@ -23,6 +23,7 @@ _MOST_GATHERED = 500
 _MOST_RELEASED = 2000
 _ROW = deliveries.c
 _OPEN = _ROW.finished_at.is_(None)
+_BEFORE_IT_IS_SENT = sa.case((_ROW.attempts > 0, "failed"), else_="pending")
 _THESE = among(_ROW.delivery_id, "ids")
 _RECIPIENTS = (
     sa.select(
@@ -182,6 +183,27 @@ def _locked(connection: Connection, statement: sa.Select[Any], delivery_ids: Col
     return Locked(found, now, is_trouble, paces)
 
 
+def without_end(connection: Connection, delivery_ids: Collection[str]) -> dict[str, int]:
+    """Return how many attempts at these deliveries were begun and have no end, since they were last sent once more."""
+    if not delivery_ids:
+        return {}
+    at = delivery_attempts.c
+    counted = (
+        sa.select(at.delivery_id, sa.func.count())
+        .join_from(delivery_attempts, deliveries, at.delivery_id == _ROW.delivery_id)
+        .where(_ROW.delivery_id.in_(delivery_ids), at.outcome == "begun", at.number > _ROW.tries_before)
+        .group_by(at.delivery_id)
+    )
+    return {delivery_id: count for delivery_id, count in connection.execute(counted)}
+
+
+def lay_aside(connection: Connection, delivery_ids: Collection[str]) -> None:
+    """Let deliveries whose message nobody could handle wait for a person: nobody announces them meanwhile."""
+    if delivery_ids:
+        values = {"next_attempt_at": None, "lease_until": None, "held": None, "state": _BEFORE_IT_IS_SENT}
+        connection.execute(sa.update(deliveries).where(_OPEN, _ROW.delivery_id.in_(delivery_ids)).values(values))
+
+
 def begin(
     database: Database, connection: Connection, attempts: Sequence[Begun], *, now: datetime, lease_until: datetime
 ) -> None:
@@ -288,8 +310,7 @@ def hold(
         if row["state"] == "sending":
             _take_back(connection, row)
     ids = [row["delivery_id"] for row in rows]
-    state = sa.case((deliveries.c.attempts > 0, "failed"), else_="pending")
-    values: dict[str, Any] = {"next_attempt_at": until, "held": why, "lease_until": None, "state": state}
+    values: dict[str, Any] = {"next_attempt_at": until, "held": why, "lease_until": None, "state": _BEFORE_IT_IS_SENT}
     values |= {"channel": channel} if channel else {}
     connection.execute(sa.update(deliveries).where(deliveries.c.delivery_id.in_(ids)).values(values))
     if why is not Held.ORDER:

@@ -340,6 +340,7 @@ class Part:
     """A share of one message."""
 
     messages: list[dict[str, Any]]
+    watched: bool = False
 
     @property
     def number(self) -> int:
