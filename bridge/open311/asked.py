@@ -63,7 +63,7 @@ def wanted_by(arguments: Arguments, sources: Collection[str], now: datetime) -> 
 
 def _whole(arguments: Arguments, name: str, usual: int, *, most: int = MOST) -> int:
     """Return a number of the extension "Pagination" (https://wiki.open311.org/GeoReport_v2/Extensions)."""
-    text = first_of(arguments.getlist(name)) or str(usual)
+    text = next((value for value in arguments.getlist(name) if value.strip()), str(usual))
     number = int(text) if _WHOLE.fullmatch(text) else 0
     if not 1 <= number <= most:
         raise Refused(400, f"{name}: a whole number from 1 to {most}.")

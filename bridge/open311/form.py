@@ -90,6 +90,10 @@ class Form:
         """Return the first value of a field, or an empty text."""
         return next(iter(self.all(name)), "")
 
+    def written(self, name: str) -> str:
+        """Return the first value of a field as it was written, blanks and all, or an empty text."""
+        return next((value for key, value in self.pairs if key == name), "")
+
     def attributes(self) -> dict[str, list[str]]:
         """Return the values given for each `attribute[code]`, also written `attribute[code][]`."""
         found: dict[str, list[str]] = {}
@@ -155,7 +159,7 @@ def _faults(form: Form) -> Iterator[str]:
     if not any((form.one("lat"), form.one("long"), address)):
         yield "lat and long, address_string or address_id: one of them is required"
     for name in ("lat", "long"):
-        if form.one(name) and not (_half_a_place(form) and address) and _number(form.one(name)) is None:
+        if form.one(name) and not (_half_a_place(form) and address) and _number(form.written(name)) is None:
             yield f"{name}: not a number"
 
 
@@ -179,8 +183,8 @@ def _location(form: Form) -> dict[str, Any]:
     area = form.one("address_id")
     half = _half_a_place(form)
     return {
-        "lat": None if half else _number(form.one("lat")),
-        "lon": None if half else _number(form.one("long")),
+        "lat": None if half else _number(form.written("lat")),
+        "lon": None if half else _number(form.written("long")),
         "area": area if re.fullmatch(AREA_CODE, area) else None,
     }
 
@@ -226,7 +230,7 @@ def _headline(description: str) -> str:
 
 
 def _number(text: str) -> float | None:
-    # float() takes more than people mean: inf, nan, 1_0, digits of other scripts.
+    # A decimal as XML Schema has it. float() takes more: blanks around it, inf, nan, 1_0, 1e1, digits of other scripts.
     return float(text) if _DECIMAL.fullmatch(text) else None
 
 

@@ -231,6 +231,7 @@ def test_source_without_a_usable_key_refuses_everybody_and_is_reported(
         ({"service_code": "LUBANG"}, 404, "service_code: 'LUBANG' was not found"),
         ({"lat": "", "long": ""}, 400, "one of them is required"),
         ({"lat": "x"}, 400, "lat: not a number"),
+        ({"lat": " -6.2"}, 400, "lat: not a number"),
         ({"email": "x" * 300}, 400, "email: must have"),
         ({"media_url": "foto.jpg"}, 400, "media_url"),
     ],
