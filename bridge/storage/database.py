@@ -18,6 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection as Connection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from bridge.bells import ELSEWHERE_S, Bells
 from bridge.storage.statements import locking, new_into
@@ -34,6 +35,10 @@ WAKE_RELAY = f"SELECT pg_notify('{OUTBOX_CHANNEL}', '')"
 _KIND = "bridge_kind"
 #: Whatever a statement raises inside a transaction, before one of the doors below gives it our name.
 StatementFailed = SQLAlchemyError
+
+
+#: Of PostgreSQL's errors that are not called operational: it is a standby, or was made read-only; we were cut off.
+_PASSING = ("25006", "25P03")
 
 
 class DatabaseAway(Exception):
@@ -100,8 +105,10 @@ class Database:
                 rings = connection.info.pop(OUTBOX_CHANNEL, False)
         except IntegrityError as error:
             raise Conflict(str(error.orig)) from error
-        except (OperationalError, InterfaceError) as error:
-            raise DatabaseAway(str(error.orig)) from error
+        except StatementFailed as error:
+            if not _passes(error):
+                raise
+            raise DatabaseAway(str(getattr(error, "orig", error))) from error
         if rings:
             self.bells.ring([OUTBOX_CHANNEL])
 
@@ -141,8 +148,10 @@ class Database:
                 connection.info[_KIND] = "walking" if walks else "reading"
                 with connection.begin():
                     yield connection
-        except (OperationalError, InterfaceError) as error:
-            raise DatabaseAway(str(error.orig)) from error
+        except StatementFailed as error:
+            if not _passes(error):
+                raise
+            raise DatabaseAway(str(getattr(error, "orig", error))) from error
 
     def stream(self, connection: Connection, statement: sa.Select[Any]) -> Iterator[Sequence[Any]]:
         """Yield all rows of a statement without parameters, while PostgreSQL sends the next ones.
@@ -187,6 +196,12 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def _passes(error: SQLAlchemyError) -> bool:
+    """Tell whether it passes by itself, when the database is there again."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(error, OperationalError | InterfaceError | NoConnectionFree) or state in _PASSING
 
 
 class _InTurn:

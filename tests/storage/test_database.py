@@ -2,16 +2,20 @@
 
 import signal
 import threading
+from contextlib import ExitStack, nullcontext
 from datetime import UTC
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from bridge.storage import workers
 from bridge.storage.database import STREAMED_AT_ONCE, Conflict, Database, DatabaseAway
+from bridge.storage.migrate import migrate
 from bridge.storage.tables import reports, webhooks
 from bridge.storage.tables import workers as table
 from tests.storage.crashes import Standstill, together
@@ -213,6 +217,33 @@ def test_postgresql_that_is_not_there_is_away() -> None:
         pass
     with pytest.raises(DatabaseAway), database.write():
         pass
+    database.close()
+
+
+def test_database_whose_connections_all_hang_is_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen server keeps every connection there is: that is no fault of the message that wants one."""
+    monkeypatch.setattr(database.engine.pool, "_timeout", 0.1)
+    with ExitStack() as hanging:
+        for _ in range(30):
+            hanging.enter_context(database.engine.connect())
+        with pytest.raises(DatabaseAway), database.read():
+            pass
+        with pytest.raises(DatabaseAway), database.write():
+            pass
+    _seen(database, "one")
+
+
+def test_postgresql_that_takes_no_writes_is_away_until_it_does(postgres_url: str) -> None:
+    """A standby that was not promoted yet: hours of it are no reason to set a message aside."""
+    database, name = Database(postgres_url), urlsplit(postgres_url).path[1:]
+    migrate(database)
+    for answer, closed in ((pytest.raises(DatabaseAway), "on"), (nullcontext(), "off")):
+        with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as admin:
+            admin.execute("SET default_transaction_read_only = off")
+            admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {closed}".encode())
+        database.close()
+        with answer:
+            _seen(database, "one")
     database.close()
 
 
