@@ -11,16 +11,21 @@ from bridge.delivery.webhook import CityWebhook
 from bridge.reports.breakers import TRIP_AFTER
 from bridge.reports.channels import Channel, Ways
 from bridge.reports.clocks import Kind
+from bridge.reports.findings import What
 from bridge.reports.moves import Details
+from bridge.reports.preferences import Held
 from bridge.reports.states import Move, Outcome
 from bridge.resending import resend
 from bridge.signing import signing_key
-from bridge.storage import outbox
+from bridge.storage import audit, outbox
+from bridge.storage.deliveries import announce_stranded
 from bridge.storage.told import Wanted
 from consumers.report_back import ReportBack
+from consumers.runtime import DeadLetter
+from consumers.set_aside import SetAside
 from tests.servers import Answer, CityReceiver
 from tests.storage.crashes import together
-from tests.storage.office import ANI, KEY, LINKS, SOURCE, Office
+from tests.storage.office import ANI, ARRIVALS, KEY, LINKS, SOURCE, Office
 
 
 @pytest.fixture
@@ -285,3 +290,37 @@ def test_one_that_failed_and_waits_for_a_replayed_older_one_goes_as_soon_as_that
     work(office, report_back)
     assert (told(city), states(office)) == ([1, 1, 2], ["delivered", "delivered"])
     assert [one.headers.get("webhook-replay") for one in city.requests if one.status == 200] == [None, "1", None]
+
+
+# --- what lies aside ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "stood",
+    [
+        {"state": "pending"},
+        {"state": "failed", "attempts": 3},
+        {"state": "failed", "attempts": 3, "held": Held.BREAKER},
+        {"state": "sending", "attempts": 20},
+    ],
+    ids=lambda stood: "-".join(map(str, stood.values())),
+)
+def test_callback_whose_message_lies_aside_leaves_when_a_person_releases_it_and_not_before(
+    office: Office, report_back: ReportBack, city: CityReceiver, stood: dict[str, Any]
+) -> None:
+    office.receive("Q-1")
+    (letter,) = due(office)
+    office.set("deliveries", {"state": "delivered", "finished_at": office.now()}, purpose="notice")
+    lease = {"lease_until": office.now() + timedelta(seconds=90)} if stood["state"] == "sending" else {}
+    office.set("deliveries", stood | lease, purpose="callback")
+    body = json.dumps({**letter, "timestamp": office.now().isoformat()}).encode()
+    dead = DeadLetter("bridge.callbacks.dead", letter["id"], body, "delivery_limit")
+    SetAside(office.database, ARRIVALS.vault).handle([{"id": letter["id"], "type": "dead.letter", "data": dead}])
+    office.pass_time(10_000)
+    with office.database.write() as connection:
+        now = office.database.now(connection)
+        announce_stranded(office.database, connection, now=now, older_s=300, most=10)
+        found = [finding.what for finding in audit.look(office.database, connection, now)]
+    assert (due(office), What.DELIVERIES_STRANDED in found) == ([], False)
+    report_back.handle([letter])
+    assert (len(told(city)), states(office)) == (1, ["delivered"])
