@@ -35,7 +35,7 @@ def why_early(row: Escalation, befell: Sequence[Event]) -> Mapping[str, Any]:
     if row.remark != "hurried":
         return {}
     pressed = [event for event in befell if event.event == "hurried" and event.at == row.fired_at]
-    return {"by": pressed[0].actor, "reason": pressed[0].data.get("reason", "")} if pressed else {}
+    return {"by": pressed[0].actor, "reason": pressed[0].data["reason"]} if pressed else {}
 
 
 def moved_by(row: Escalation, befell: Sequence[Event], moved_at: datetime | None = None) -> str | None:
@@ -57,7 +57,7 @@ def moved_by(row: Escalation, befell: Sequence[Event], moved_at: datetime | None
 
 def _befell(event: Event, kind: Kind) -> bool:
     if event.event == "took_over":
-        return any(one["kind"] == kind for one in event.data.get("deadlines", ()))
+        return any(one["kind"] == kind for one in event.data["deadlines"])
     if event.event in ("due_moved", "hurried"):
         return bool(event.data["kind"] == kind)
     return event.event in ("transferred", "unmerged")

@@ -227,7 +227,7 @@ def _given_over(obligation: Obligation, befell: Sequence[Event]) -> Iterator[Lin
     """Yield a line for each clock this one took over, and for each office the report went to meanwhile."""
     last = taken_from(befell)
     for event in befell:
-        data, told = event.data, {"by": event.actor, "reason": event.data.get("reason", "")}
+        data, told = event.data, {"by": event.actor, "reason": event.data["reason"]}
         if event.event == "took_over":
             since = obligation.started_at if data["of"] == last else None
             yield Line(event.at, What.TOOK_OVER, facts={"of": data["of"], "since": since, **told})

@@ -100,8 +100,9 @@ def take_back(
         raise MoveRefused(Move.REOPEN, report.status, why="reopening needs a reason")
     stopped = [o for o in obligations if (o.ended_by or "").startswith(_MERGED)]
     back = [_going_on(o, rulebook, actor, now=now) for o in stopped]
-    status = _stood_at(report, stopped)
-    missing = tuple(asked) if status is Status.NEEDS_COMPLETION else ()
+    waits = any(pause.until is None for clock in stopped for pause in clock.pauses)
+    status = Status.NEEDS_COMPLETION if waits else _stood_at(stopped)
+    missing = tuple(asked) if waits else ()
     restored = replace(report, status=status, outcome=None, merged_into=None, missing=missing)
     changes = Changes(obligations=back)
     changes.note(restored, "unmerged", actor.name, now, of=report.merged_into, status=status, reason=reason)
@@ -229,19 +230,9 @@ def _going_on(stopped: Obligation, rulebook: Rulebook, actor: Actor, *, now: dat
     return clocks.resume(replace(back, pauses=(*back.pauses, away)), *rulebook.frozen(back), now=now)
 
 
-def _stood_at(report: Report, stopped: Sequence[Obligation]) -> Status:
-    """Return the state a report was in, by the clocks that were open in it."""
+def _stood_at(stopped: Sequence[Obligation]) -> Status:
+    """Return the state a report was in, by the clocks that ran in it; only these two never lack a policy."""
     kinds = {o.kind for o in stopped}
-    for kind, status in _OWED_IN:
-        if kind in kinds:
-            return status
-    return Status.REGISTERED if report.case_number else Status.ACKNOWLEDGED
-
-
-#: The clock that is open in a state and in none before this one.
-_OWED_IN = (
-    (Kind.ACKNOWLEDGE, Status.RECEIVED),
-    (Kind.COMPLETION, Status.NEEDS_COMPLETION),
-    (Kind.DECISION, Status.REGISTERED),
-    (Kind.TRIAGE, Status.ACKNOWLEDGED),
-)
+    if Kind.ACKNOWLEDGE in kinds:
+        return Status.RECEIVED
+    return Status.ACKNOWLEDGED if Kind.TRIAGE in kinds else Status.REGISTERED

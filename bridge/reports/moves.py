@@ -125,7 +125,7 @@ def _moved(move: Move, report: Report, actor: Actor, details: Details) -> Report
         outcome = Outcome.WITHDRAWN if move is Move.WITHDRAW else details.outcome
         return replace(report, outcome=outcome, missing=())
     if move is Move.REOPEN:
-        return replace(report, cycle=report.cycle + 1, outcome=None, assigned_before=(), merged_into=None)
+        return replace(report, cycle=report.cycle + 1, outcome=None, assigned_before=())
     return report
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -101,6 +101,7 @@ def test_what_befell_another_run_of_the_clock_is_not_told_of_this_one(change: di
     _, history = taken_over()
     clock = replace(a_clock(at=NOW - timedelta(hours=2)), **change)
     assert told(clock, history, what="took_over") == []
+    assert len(told(a_clock(at=NOW, ended_at=NOW), history, what="took_over")) == 1, "from the start to the end"
 
 
 @pytest.mark.parametrize(
@@ -156,10 +157,12 @@ def test_step_that_was_sent_up_early_says_so_even_where_the_history_is_lost() ->
     )
 
 
-def test_later_press_is_not_told_of_the_earlier_step() -> None:
+@pytest.mark.parametrize("at", [MONDAY, NOW])
+def test_another_press_is_not_told_of_this_step(at: datetime) -> None:
     changes = hurried()
-    again = replace(changes.history[-1], at=NOW, actor="person:ani", data={"kind": "acknowledge", "reason": "lagi"})
-    texts = climbed(changes.obligations[0], changes.escalations, [*changes.history, again])
+    another = replace(changes.history[-1], at=at, actor="person:ani", data={"kind": "acknowledge", "reason": "lagi"})
+    history = sorted([*changes.history, another], key=lambda event: event.at)
+    texts = climbed(changes.obligations[0], changes.escalations, history)
     assert all(text.endswith("by Sekar: mendesak") for text in texts)
 
 
@@ -167,7 +170,7 @@ def test_later_press_is_not_told_of_the_earlier_step() -> None:
 
 
 def due_moved(**data: Any) -> Event:
-    usual = {"kind": "acknowledge", "deadline_was": "a", "deadline_now": "b", "calendar": "office@2"}
+    usual = {"kind": "acknowledge", "reason": "x", "deadline_was": "a", "deadline_now": "b", "calendar": "office@2"}
     return Event(REPORT_ID, 1, "due_moved", "cli:root", NOW, usual | data)
 
 
@@ -182,8 +185,12 @@ CAUSES = [
     ([transferred()], " by going to another office"),
     ([due_moved(kind="triage")], ""),
     ([due_moved(), transferred()], " by going to another office"),
-    ([due_moved(), Event(REPORT_ID, 1, "unmerged", "person:sekar", NOW, {"of": "K"})], " by taking a merge back"),
+    (
+        [due_moved(), Event(REPORT_ID, 1, "unmerged", "person:sekar", NOW, {"of": "K", "reason": "x"})],
+        " by taking a merge back",
+    ),
     ([replace(due_moved(), at=MONDAY), transferred()], ""),
+    ([due_moved(), replace(transferred(), at=NOW + timedelta(hours=1))], " by a new calendar"),
     ([], ""),
 ]
 

@@ -14,7 +14,7 @@ from bridge.reports.merging import NotPossible, merge, take_back, transfer
 from bridge.reports.moves import Actor
 from bridge.reports.report import Changes, Purpose, Report
 from bridge.reports.rulebook import Office, Rulebook
-from bridge.reports.states import MoveRefused, Outcome, Status
+from bridge.reports.states import Move, MoveRefused, Outcome, Status
 from tests.unit.given import (
     ACKNOWLEDGE,
     ANI,
@@ -265,9 +265,16 @@ def test_merge_taken_back_leaves_the_clock_the_time_it_had_left() -> None:
     taken, moved = changes.history
     assert (taken.event, taken.actor, taken.at) == ("unmerged", "person:sekar", DAYS_LATER)
     assert taken.data == {"of": "K7Q2-9XWM-4T8R", "status": "received", "reason": "bukan yang sama"}
-    assert (moved.event, moved.data["deadline_now"]) == ("due_moved", clock.deadline_at.isoformat())
+    assert (moved.event, moved.actor, moved.at) == ("due_moved", "person:sekar", DAYS_LATER)
+    assert moved.data == {
+        "kind": "acknowledge",
+        "reason": "bukan yang sama",
+        "calendar": "office@1",
+        "deadline_was": warned.deadline_at.isoformat(),
+        "deadline_now": clock.deadline_at.isoformat(),
+    }
     notice, callback = changes.deliveries
-    assert (notice.recipient, notice.event) == ("ani", "new_report")
+    assert (notice.recipient, notice.event, notice.created_at) == ("ani", "new_report", DAYS_LATER)
     assert (callback.purpose, callback.payload["status"]) == (Purpose.CALLBACK, "received")
 
 
@@ -300,6 +307,7 @@ def test_taking_back_tells_the_assignee_again_every_time() -> None:
         (Status.RECEIVED, (ACKNOWLEDGE, TRIAGE), ()),
         (Status.ACKNOWLEDGED, (TRIAGE,), ()),
         (Status.NEEDS_COMPLETION, (TRIAGE, COMPLETION), ("KTP", "kuitansi; asli atau salinan")),
+        (Status.NEEDS_COMPLETION, (TRIAGE,), ("KTP",)),  # a policy need not have a clock for the citizen
         (Status.REGISTERED, (SUMMONS, DECISION), ()),
         (Status.REGISTERED, (), ()),
     ],
@@ -331,8 +339,9 @@ def test_clock_that_waited_for_the_citizen_waits_on() -> None:
 
 
 def test_taking_a_merge_back_needs_a_reason() -> None:
-    with pytest.raises(MoveRefused, match="reopening needs a reason"):
+    with pytest.raises(MoveRefused, match="^cannot reopen: reopening needs a reason$") as refused:
         taken_back(merged(a_clock(), a_clock()), reason=" ")
+    assert (refused.value.move, refused.value.status) == (Move.REOPEN, Status.CLOSED)
 
 
 def test_registered_case_is_not_merged_into_what_is_none() -> None:

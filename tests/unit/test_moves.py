@@ -19,6 +19,7 @@ from tests.unit.given import (
     REPORT_ID,
     TRIAGE,
     WAY_TO,
+    a_calendar,
     a_case,
     a_clock,
     a_policy,
@@ -295,6 +296,23 @@ def test_every_move_of_a_report_whose_office_is_no_more_changes_what_it_always_d
     office = replace(book.offices[OFFICE], office_id="new")
     renamed.rulebook = replace(book, offices={"new": office}, rules=(Rule("everything", "new"),))
     assert renamed.do(move) == case.do(move)
+
+
+def test_move_starts_its_clocks_in_the_calendar_the_office_has_today() -> None:
+    case = a_case(Status.ACKNOWLEDGED)
+    book, other = case.rulebook, a_calendar(name="other", version="other@1")
+    office = replace(book.offices[OFFICE], calendar="other")
+    case.rulebook = replace(book, offices={OFFICE: office}, calendars={**book.calendars, "other": other})
+    assert {clock.calendar_version for clock in case.do(Move.REGISTER).new_obligations} == {"other@1"}
+
+
+def test_reopened_report_whose_office_and_clocks_are_no_more_goes_by_where_it_would_be_routed() -> None:
+    case = a_case(Status.CLOSED)
+    case.clocks.clear()
+    office = replace(case.rulebook.offices[OFFICE], office_id="new")
+    rules = (Rule("other city", "nowhere", {"source": ("jaki",)}), Rule("everything", "new"))
+    case.rulebook = replace(case.rulebook, offices={"new": office}, rules=rules)
+    assert {clock.calendar_version for clock in case.do(Move.REOPEN).new_obligations} == {"office@1"}
 
 
 def test_clock_of_the_citizen_closes_a_report_whose_office_is_no_more() -> None:

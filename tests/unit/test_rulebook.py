@@ -47,8 +47,8 @@ def after_the_office_was_renamed() -> Rulebook:
     book = a_rulebook()
     return replace(
         book,
-        offices={"new": Office("new", "BPSK Jakarta", "office")},
-        rules=(Rule("everything", "new"),),
+        offices={"new": Office("new", "BPSK Jakarta", "office"), "abroad": Office("abroad", "Abroad", "abroad")},
+        rules=(Rule("other city", "abroad", {"source": ("jaki",)}), Rule("everything", "new")),
         calendars={"abroad": a_calendar(name="abroad", version="abroad@1"), "office": decreed},
         calendar_versions={**book.calendar_versions, "office@2": decreed},
     )
@@ -83,8 +83,8 @@ def test_calendar_of_a_clock_that_is_not_loaded_is_asked_for() -> None:
 
 
 def test_office_that_is_no_more_goes_by_its_id() -> None:
-    assert after_the_office_was_renamed().office_called(OFFICE).name == OFFICE
-    assert a_rulebook().office_called(OFFICE).name == "BPSK DKI Jakarta"
+    assert after_the_office_was_renamed().office_called(OFFICE) == Office(OFFICE, OFFICE, "")
+    assert a_rulebook().office_called(OFFICE) == Office(OFFICE, "BPSK DKI Jakarta", "office")
 
 
 def test_two_rulebooks_do_not_share_their_versions() -> None:

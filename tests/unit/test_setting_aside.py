@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.reports.setting_aside import DecidedBefore, Did, ReasonMissing, State, Why, decide, released_as
+from bridge.reports.setting_aside import DecidedBefore, Did, ReasonMissing, State, Why, decide, erase, released_as
 from bridge.signing import sign, verify
 from bridge.storage.tables import set_aside, set_aside_decisions
 from bridge.words import WORDS
@@ -28,6 +28,13 @@ def test_what_was_decided_is_not_decided_again(state: State, did: Did) -> None:
 def test_nothing_is_decided_without_a_reason(did: Did, reason: str) -> None:
     with pytest.raises(ReasonMissing, match=r"^a reason is needed; it is kept with the decision$"):
         decide(1, State.WAITING, did, reason)
+    with pytest.raises(ReasonMissing):
+        erase(State.WAITING, reason)
+
+
+def test_what_waited_is_discarded_when_its_bytes_go_and_what_was_decided_stays_decided() -> None:
+    after = {state: erase(state, "forgotten") for state in State}
+    assert after == {**{state: state for state in State}, State.WAITING: State.DISCARDED}
 
 
 def test_no_city_can_send_the_id_of_a_release() -> None:
