@@ -95,5 +95,5 @@ def _after(event: Event, place: _Place) -> _Place:
     if event.event in _WAITS:
         return replace(place, citizen=True)
     if event.event in _CLOSES:
-        return replace(place, citizen=False, closed=True)
+        return replace(place, closed=True)  # and nowhere, whoever it waited for
     return replace(place, citizen=False, closed=False) if event.event in _GOES_ON else place

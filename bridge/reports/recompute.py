@@ -18,7 +18,7 @@ from bridge.reports.rulebook import Rulebook
 
 #: Between today's policy and the mark of the steps that fired before it was applied, in the name of a version.
 _AFTER = "+"
-_EVER, _NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Standing(NamedTuple):
@@ -34,15 +34,14 @@ class Standing(NamedTuple):
 class Revised(NamedTuple):
     """A clock under today's rules, and the policy it now keeps.
 
-    `last` is the step of the new ladder that stands where the last fired one did; None when there is none. What was due
-    before `parts_at` is due then by the old and the new rules.
+    `last` is the step of the new ladder that stands where the last fired one did; None when there is none, or when it
+    was due at the same instant by the old and the new rules.
     """
 
     obligation: Obligation
     policy: Policy
     calendar: WorkingCalendar
     last: Step | None = None
-    parts_at: datetime = _EVER
 
 
 class Change(Protocol):
@@ -91,11 +90,11 @@ class CalendarChange:
         if max(obligation.next_due or obligation.deadline_at, obligation.deadline_at) <= until:
             # The calendars part only later: computing afresh could but give the same (I23).
             same = changed(obligation, calendar_version=calendar.version)
-            return Revised(same, policy, calendar, parts_at=until)
+            return Revised(same, policy, calendar)
         last = policy.steps[obligation.step - 1] if obligation.step else None
         if last and held.step_due(obligation, obligation.step - 1) <= until:
             last = None  # due then under both
-        return Revised(today.timed(obligation), policy, calendar, last, until)
+        return Revised(today.timed(obligation), policy, calendar, last)
 
     def _terms_of(self, obligation: Obligation, standing: Standing) -> "_Terms":
         key = (standing.office, obligation.policy_version, obligation.calendar_version)
@@ -252,8 +251,6 @@ def _premature_by(obligation: Obligation, revised: Revised, change: Change, fire
     assert revised.last is not None  # noqa: S101
     held, calendar = change.book.frozen(obligation)
     was = due_at(obligation, held.steps[obligation.step - 1].at, calendar, held.days)
-    if was <= revised.parts_at:
-        return None
     due = due_at(obligation, revised.last.at, revised.calendar, revised.policy.days)
     if due <= was or (fired := fired_at(obligation)) is None or due <= fired:
         return None

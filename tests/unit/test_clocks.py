@@ -92,6 +92,8 @@ def test_source_of_a_policy_is_read_back_and_one_stored_without_is_empty() -> No
     policy = replace(TRIAGE, source="UU 8/1999 pasal 55")
     definition = policy.definition()
     assert Policy.from_definition(policy.version, definition) == policy
+    translated = replace(policy, source_en="Law 8/1999 article 55")
+    assert Policy.from_definition(policy.version, translated.definition()) == translated
     del definition["source"]
     assert Policy.from_definition(policy.version, definition).source == ""
 

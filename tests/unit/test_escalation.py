@@ -279,11 +279,25 @@ def test_citizen_told_late_has_the_time_between_before_the_report_is_closed() ->
     }
 
 
+def test_citizen_told_late_has_the_time_between_also_where_only_the_closing_is_left() -> None:
+    since, now = in_days(COMPLETION, 0), in_days(COMPLETION, 0) + timedelta(seconds=61)
+    changes = fire(a_clock(COMPLETION), [], a_report(), a_rulebook(), a_desk(), now=now)
+    assert clock_of(changes).pauses == (Pause(since, now, "clock:completion", "told_late"),)
+
+
 @pytest.mark.parametrize(
     ("policy", "late_s"),
     [
         (COMPLETION, 60),
-        (a_policy(Kind.ACKNOWLEDGE, "4 working hours", ("4 working hours", "citizen", "notify")), 3600),
+        (
+            a_policy(
+                Kind.ACKNOWLEDGE,
+                "4 working hours",
+                ("4 working hours", "citizen", "notify"),
+                ("8 working hours", "role:chair", "notify"),
+            ),
+            3600,
+        ),
         (a_policy(Kind.COMPLETION, "4 working hours", ("4 working hours", "citizen", "notify")), 3600),
     ],
     ids=["a minute", "the office's clock", "nothing closes it"],

@@ -26,7 +26,7 @@ from bridge.reports.clocks import (
 from bridge.reports.daycounts import FROM_NEXT_DAY, DayCount
 from bridge.reports.escalation import Desk, fire
 from bridge.reports.explaining import Line, What, account, accounts, foreseen, reckoning
-from bridge.reports.report import Escalation, Report
+from bridge.reports.report import Escalation, Event, Report
 from bridge.reports.rulebook import Rulebook
 from bridge.reports.states import Move
 from tests.unit.given import (
@@ -38,6 +38,7 @@ from tests.unit.given import (
     EVERYBODY,
     KETUA,
     MONDAY,
+    OFFICE,
     REPORT_ID,
     SEKAR,
     TRIAGE,
@@ -451,9 +452,11 @@ def test_every_clock_of_a_report_is_accounted_for_with_what_fired_and_what_comes
     now = MONDAY + timedelta(hours=2)
     first = fire(a_clock(), [], a_report(), a_rulebook(), a_desk(), now=now)
     report, owed = first.reports[REPORT_ID], [first.obligations[0], a_clock(TRIAGE)]
-    found = accounts(report, owed, a_rulebook(), a_desk(), first.escalations, [], now=now)
+    given = Event(REPORT_ID, 1, "transferred", "person:sekar", now, {"of": "branch", "to": OFFICE, "reason": "alamat"})
+    found = accounts(report, owed, a_rulebook(), a_desk(), first.escalations, [given], now=now)
     ahead = foreseen(report, owed, a_rulebook(), a_desk(), now=now)
-    assert found == [account(clock, a_rulebook(), first.escalations, ahead) for clock in owed]
+    assert found == [account(clock, a_rulebook(), first.escalations, ahead, [given]) for clock in owed]
+    assert all(lines_of(one.lines, What.TRANSFERRED) for one in found)
     assert [[(x.what, x.facts["step"]) for x in one.steps] for one in found] == [
         [(What.FIRED, 1), (What.AHEAD, 2), (What.AHEAD, 3)],
         [(What.AHEAD, 1)],

@@ -67,7 +67,8 @@ def standing(clock: Obligation) -> Standing:
 def moved(clock: Obligation, change: Change, **given: Any) -> Moved:
     """What the change does to the clock."""
     fired_at = given.pop("fired_at", None)
-    found, _ = move(clock, standing(clock), change, fired_at=lambda _: fired_at, now=given.get("now", NOW))
+    fired = {clock.report_id: fired_at}  # asked of no other
+    found, _ = move(clock, standing(clock), change, fired_at=lambda o: fired[o.report_id], now=given.get("now", NOW))
     return found
 
 
@@ -125,7 +126,7 @@ def test_clock_that_is_due_before_the_calendars_part_keeps_its_times_and_takes_t
     clock = replace(a_clock(policy), step=1, level=1, next_due=MONDAY + timedelta(hours=1))
     assert clock.deadline_at == PARTS_AT
     assert CalendarChange(book).revised(clock, standing(clock)) == Revised(
-        replace(clock, calendar_version="office@2"), policy, book.calendar_for(OFFICE), None, PARTS_AT
+        replace(clock, calendar_version="office@2"), policy, book.calendar_for(OFFICE), None
     )
 
 
@@ -135,18 +136,24 @@ def test_clock_that_is_due_after_the_calendars_part_is_computed_afresh(step: int
     clock = fired(a_clock(TRIAGE), TRIAGE, step)
     last = TRIAGE.steps[0] if step else None
     assert CalendarChange(book).revised(clock, standing(clock)) == Revised(
-        timed(clock, TRIAGE, book.calendar_for(OFFICE)), TRIAGE, book.calendar_for(OFFICE), last, PARTS_AT
+        timed(clock, TRIAGE, book.calendar_for(OFFICE)), TRIAGE, book.calendar_for(OFFICE), last
     )
 
 
+@pytest.mark.parametrize(("step", "kept"), [(1, None), (2, None), (3, ACKNOWLEDGE.steps[2])])
+def test_last_step_is_asked_about_only_where_it_was_due_after_the_calendars_part(step: int, kept: Step | None) -> None:
+    """Two steps of the ladder are due on Monday, the third on Tuesday."""
+    book, clock = decreed(TUESDAY), replace(fired(a_clock(), ACKNOWLEDGE, step), deadline_at=MONDAY + timedelta(days=3))
+    assert CalendarChange(book).revised(clock, standing(clock)).last == kept
+
+
 def test_clocks_of_two_versions_of_a_calendar_part_from_todays_each_in_its_own_time() -> None:
-    book = decreed(WEDNESDAY)
-    book.calendar_versions["office@0"] = a_calendar({TUESDAY: "cuti bersama"}, version="office@0")
-    change, clocks = CalendarChange(book), [a_clock(), a_clock(calendar_version="office@0")]
-    assert [change.revised(clock, standing(clock)).parts_at for clock in clocks] == [
-        PARTS_AT,
-        PARTS_AT - timedelta(days=1),
-    ]
+    """One holds Tuesday off already, and parts from Wednesday only; the other is due on Tuesday."""
+    book = decreed(TUESDAY, WEDNESDAY)
+    before = book.calendar_versions["office@0"] = a_calendar({TUESDAY: "cuti bersama"}, version="office@0")
+    change, other = CalendarChange(book), a_clock(at=MONDAY + timedelta(hours=5))
+    for clock in (timed(other, ACKNOWLEDGE, before), other):
+        assert change.revised(clock, standing(clock)).obligation == timed(clock, ACKNOWLEDGE, book.calendar_for(OFFICE))
 
 
 def test_paused_clock_moves_its_deadline_and_stays_paused() -> None:
