@@ -323,7 +323,27 @@ def test_day_off_frees_the_night_that_begins_on_it_and_no_other() -> None:
     calendar = a_calendar({date(2026, 11, 24): "decree"}, week=NIGHT)
     three_at_night = [datetime(2026, 11, day, 3, tzinfo=JAKARTA) for day in (24, 25, 26)]
     assert [calendar.is_open(at) for at in three_at_night] == [True, False, True]
+    assert not calendar.is_open(three_at_night[0].replace(hour=6)), "its end is outside"
     assert [calendar.worked_on(at) for at in three_at_night] == [date(2026, 11, 23), None, date(2026, 11, 25)]
+
+
+def test_working_time_of_more_than_ten_years_is_that_of_the_first_ten() -> None:
+    calendar, last_on = a_calendar(), MONDAY.date() + timedelta(days=3659)
+    ten_years = calendar.elapsed(MONDAY, calendar.instant(last_on, 1440))
+    for beyond in (calendar.instant(last_on, 1440 + 1020), MONDAY + timedelta(days=5000)):
+        assert calendar.elapsed(MONDAY, beyond) == ten_years == 2615 * 8 * 3600 - 3600
+
+
+@pytest.mark.parametrize("days", [*range(-68, -62), *range(62, 72)])
+def test_night_is_counted_whole_whichever_days_were_laid_out_before(days: int) -> None:
+    """What is known of a calendar ends some 64 days around what was asked for."""
+    calendar, day = a_calendar(week=NIGHT[:1] * 7), MONDAY.date() + timedelta(days=days)
+    assert calendar.elapsed(MONDAY, MONDAY + timedelta(days=1)) == 8 * 3600
+    since, until = calendar.instant(day, 180), calendar.instant(day, 360)
+    assert calendar.elapsed(since, until) == 3 * 3600
+    known = a_calendar(week=NIGHT[:1] * 7)
+    known.elapsed(MONDAY, MONDAY + timedelta(days=1))
+    assert known.add(since, 3 * 3600) == until
 
 
 def test_night_before_a_period_is_worked_to_its_end_and_nobody_works_twice_at_once() -> None:

@@ -199,7 +199,8 @@ CAUSES = [
 def test_step_whose_time_was_moved_says_by_what_where_that_is_certain(history: list[Event], said: str) -> None:
     late = NOW + timedelta(minutes=5)
     changes = fire(replace(a_clock(), moved_at=NOW), [], a_report(), BOOK, a_desk(), now=late)
-    (text,) = climbed(changes.obligations[0], changes.escalations, history)
+    moved_again = replace(changes.obligations[0], moved_at=late + timedelta(hours=1))
+    (text,) = climbed(moved_again, changes.escalations, history)
     assert text == f"warning: the assignee (Ani), warned, its time was moved{said}, late by 5 m"
 
 

@@ -289,6 +289,14 @@ def test_midnight_ends_the_day_before_unless_it_is_the_hour_of_the_day_it_begins
     assert (local(calendar, day.at), day.facts["on"].day) == (ends, 24)
 
 
+def test_night_shift_ends_the_day_it_began_on() -> None:
+    calendar = a_calendar(week=(((1320, 1800),),) * 7)
+    policy = a_policy(Kind.TRIAGE, "1 working day")
+    clock = start_clock(REPORT_ID, policy, calendar, cycle=1, now=MONDAY)
+    [day] = lines_of(reckoning(clock, policy, calendar), What.DAY)
+    assert (local(calendar, day.at), day.facts["on"].day) == ("Wed 25 06:00", 24)
+
+
 def test_pause_of_a_clock_of_days_is_made_up_for_after_the_last_day() -> None:
     policy = a_policy(Kind.TRIAGE, "1 working day")
     clock = start_clock(REPORT_ID, policy, a_calendar(), cycle=1, now=MONDAY)

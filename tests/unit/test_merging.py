@@ -90,7 +90,16 @@ def test_city_is_told_the_earlier_deadline_that_goes_on() -> None:
 def test_merge_stands_in_the_history_of_both() -> None:
     earlier = a_clock(at=MONDAY - timedelta(days=3))
     of_duplicate, of_survivor, moved = merged(a_clock(), earlier).history
-    assert (moved.event, moved.data["deadline_now"]) == ("due_moved", earlier.deadline_at.isoformat())
+    assert (moved.report_id, moved.event, moved.actor, moved.at) == (REPORT_ID, "due_moved", "person:sekar", NOW)
+    assert moved.data == {
+        "kind": "acknowledge",
+        "reason": "pengaduan yang sama",
+        "calendar": "office@1",
+        "deadline_was": "2026-11-23T07:00:00+00:00",
+        "deadline_now": "2026-11-20T07:00:00+00:00",
+        "next_was": "2026-11-23T05:00:00+00:00",
+        "next_now": "2026-11-20T05:00:00+00:00",
+    }
     assert (of_duplicate.actor, of_duplicate.at) == (of_survivor.actor, of_survivor.at) == ("person:sekar", NOW)
     assert of_duplicate.data == {"into": "K7Q2-9XWM-4T8R", "reason": "pengaduan yang sama"}
     assert of_survivor.data == {
