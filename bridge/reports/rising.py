@@ -63,7 +63,7 @@ def _instants(calendar: WorkingCalendar, days: Iterable[date]) -> Iterator[datet
 
 def _longest_closure(calendar: WorkingCalendar) -> date:
     """Return the first day of the longest row of days without work around a named day off; the earliest of several."""
-    rows = {_closed_from(calendar, day): _closed_until(calendar, day) for day in sorted(calendar.days_off)}
+    rows = {_closed_from(calendar, day): _closed_until(calendar, day) for day in calendar.days_off}
     return max(rows, key=lambda first: (rows[first] - first, -first.toordinal()), default=_ORDINARY_ON)
 
 

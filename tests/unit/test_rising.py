@@ -56,10 +56,38 @@ def test_ladder_that_falls_over_a_long_holiday_only_is_found_by_it() -> None:
         check(spans, a_calendar(LONG_HOLIDAY))
 
 
+#: Three days with a weekend, the long holiday, and one as long a year later.
+HOLIDAYS = {date(2026, 1, 2): "leave", **LONG_HOLIDAY, **{day + timedelta(days=364): "Lebaran" for day in LONG_HOLIDAY}}
+
+
+@pytest.mark.parametrize(
+    ("spans", "started"),
+    [
+        (("1 working day", "1 working hour"), "Wed 2026-03-04 06:00"),
+        (("9 hours", "8 working hours"), "Wed 2026-03-04 09:00"),
+        (("1 working hour", "181 hours"), "Tue 2026-03-17 20:00"),
+        (("1 working hour", "184 hours"), "Tue 2026-03-17 16:59"),
+    ],
+    ids=["always", "from the opening on", "in the evening before", "in the last minute before"],
+)
+def test_starts_are_those_of_the_fortnight_before_the_first_longest_closure(
+    spans: tuple[str, str], started: str
+) -> None:
+    with pytest.raises(StepsFall, match=f"started {started} by calendar office"):
+        check(spans, a_calendar(HOLIDAYS))
+
+
+def test_weekend_before_a_day_off_belongs_to_its_closure() -> None:
+    with pytest.raises(StepsFall, match="started Sat 2026-03-21 06:00"):
+        check(("1 working day", "1 working hour"), a_calendar({date(2026, 4, 6): "Easter"}))
+
+
 def test_ladder_that_falls_in_a_period_of_short_days_only_is_found_by_it() -> None:
     spans = ("8 working hours", "1 working day")
     check(spans, a_calendar())
     mornings = (((540, 660),),) * 5 + ((), ())
     ramadan = Period(date(2026, 2, 18), date(2026, 3, 19), mornings, "Ramadan")
-    with pytest.raises(StepsFall, match="2026-02-"):
+    with pytest.raises(StepsFall, match="started Wed 2026-02-18 06:00"):
         check(spans, a_calendar(periods=(ramadan,)))
+    with pytest.raises(StepsFall, match="started Fri 2026-02-20 10:59"):
+        check(("1 working hour", "65 hours"), a_calendar(periods=(ramadan,)))
