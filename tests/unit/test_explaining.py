@@ -323,15 +323,27 @@ def test_pause_of_a_clock_of_days_is_made_up_for_after_the_last_day() -> None:
 
 def test_pause_that_lasts_or_began_after_the_deadline_moves_nothing_and_the_deadline_has_the_last_word() -> None:
     late = Pause(MONDAY + timedelta(days=3), MONDAY + timedelta(days=4), "person:ani", "late")
+    at_once = Pause(a_clock().deadline_at, MONDAY + timedelta(days=2), "person:ani", "from the deadline on")
     lasting = Pause(MONDAY + timedelta(hours=1), None, "person:ani", "lasting")
-    clock = a_clock(pauses=(late, lasting), state=ClockState.PAUSED)
+    clock = a_clock(pauses=(late, at_once, lasting), state=ClockState.PAUSED)
     lines = reckoning(clock, ACKNOWLEDGE, a_calendar())
     stood = lines_of(lines, What.PAUSE)
     assert [(x.facts["reason"], x.facts["open"], x.facts["took_s"]) for x in stood] == [
         ("lasting", True, 0),
+        ("from the deadline on", False, 0),
         ("late", False, 0),
     ]
     assert (lines[-1].what, lines[-1].at) == (What.DEADLINE, clock.deadline_at)
+
+
+def test_work_of_each_day_is_told_without_the_pauses_of_that_day() -> None:
+    at = [MONDAY + timedelta(hours=hours) for hours in (5, 6, 6.5, 7, 23, 24, 26.5)]
+    pauses = (Pause(at[1], at[2], "person:ani", "KTP"), Pause(at[4], at[5], "person:ani", "from the opening on"))
+    lines = reckoning(a_clock(at=at[0], pauses=pauses), ACKNOWLEDGE, a_calendar())
+    assert [line.facts["stretches"] for line in lines_of(lines, What.WORKED)] == [
+        ((at[0], at[1]), (at[2], at[3])),
+        ((at[5], at[6]),),
+    ]
 
 
 def test_pause_of_no_length_leaves_the_work_around_it_in_one_piece_and_stands_before_one_that_lasts() -> None:
