@@ -1,11 +1,13 @@
 """Steps that rise in the file fall due in that order, whatever their units; those that do not are found."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from bridge.reports.calendars import Period, WorkingCalendar
 from bridge.reports.clocks import Kind
+from bridge.reports.daycounts import DayCount
 from bridge.reports.rising import StepsFall, check_rising
 from tests.unit.given import a_calendar, a_policy
 
@@ -77,9 +79,25 @@ def test_starts_are_those_of_the_fortnight_before_the_first_longest_closure(
         check(spans, a_calendar(HOLIDAYS))
 
 
-def test_weekend_before_a_day_off_belongs_to_its_closure() -> None:
-    with pytest.raises(StepsFall, match="started Sat 2026-03-21 06:00"):
-        check(("1 working day", "1 working hour"), a_calendar({date(2026, 4, 6): "Easter"}))
+@pytest.mark.parametrize(
+    ("days_off", "started"),
+    [
+        ([date(2026, 4, 6)], "Sat 2026-03-21"),
+        ([date(2026, 4, 9), date(2026, 4, 10), *(date(2026, 5, day) for day in (5, 6, 7))], "Thu 2026-03-26"),
+    ],
+    ids=["before", "after"],
+)
+def test_weekend_next_to_days_off_belongs_to_their_closure(days_off: list[date], started: str) -> None:
+    with pytest.raises(StepsFall, match=f"started {started} 06:00"):
+        check(("1 working day", "1 working hour"), a_calendar(dict.fromkeys(days_off, "leave")))
+
+
+def test_days_are_counted_as_the_policy_counts_them() -> None:
+    steps = [(span, "role:chair", "notify") for span in ("8 working hours", "1 working day")]
+    policy = a_policy(Kind.TRIAGE, "9 working days", *steps)
+    check_rising(policy, a_calendar())
+    with pytest.raises(StepsFall):
+        check_rising(replace(policy, days=DayCount(from_same_day=True)), a_calendar())
 
 
 def test_ladder_that_falls_in_a_period_of_short_days_only_is_found_by_it() -> None:
