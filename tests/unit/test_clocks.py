@@ -83,7 +83,10 @@ def test_warning_share_is_rounded_down_to_whole_days() -> None:
     assert parse_span("4 working hours").percent(80) == Span(11_520, Unit.WORKING_SECONDS)
 
 
-@pytest.mark.parametrize("policy", [ACKNOWLEDGE, TRIAGE, COMPLETION], ids=lambda p: p.kind)
+REPEATED = replace(ACKNOWLEDGE, steps=(*ACKNOWLEDGE.steps, replace(ACKNOWLEDGE.steps[-1], again=1)))
+
+
+@pytest.mark.parametrize("policy", [ACKNOWLEDGE, TRIAGE, COMPLETION, REPEATED])
 def test_policy_read_back_from_its_definition_is_the_same(policy: Policy) -> None:
     assert Policy.from_definition(policy.version, policy.definition()) == policy
 
@@ -92,8 +95,8 @@ def test_source_of_a_policy_is_read_back_and_one_stored_without_is_empty() -> No
     policy = replace(TRIAGE, source="UU 8/1999 pasal 55")
     definition = policy.definition()
     assert Policy.from_definition(policy.version, definition) == policy
-    translated = replace(policy, source_en="Law 8/1999 article 55")
-    assert Policy.from_definition(policy.version, translated.definition()) == translated
+    other = replace(policy, source_en="Law 8/1999 article 55", verified=True, days=DayCount(cut_off=720))
+    assert Policy.from_definition(policy.version, other.definition()) == other
     del definition["source"]
     assert Policy.from_definition(policy.version, definition).source == ""
 
