@@ -202,4 +202,6 @@ def test_what_came_after_the_backup_is_had_again_and_city_and_office_go_on_after
     eventually(lambda: all_sealed(running), 20, "the whole log sealed")
     assert restorable.bridge("escalations", "verify")[0] == 0
     assert restorable.bridge("escalations", "verify", "--expect", head_before)[0] == 1
+    eventually(lambda: "log_cut_off" in running.command("engine", "status"), 60, "the auditor says so, too")
+    running.command("escalations", "accept-head", "--reason", "disk lost")
     eventually(lambda: running.command("engine", "status").count("\n") == 2, 60, "the auditor finds nothing any more")
