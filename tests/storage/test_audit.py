@@ -88,13 +88,7 @@ def test_heartbeat_beats_once_an_audit_while_nobody_is_overlooked(
 def test_outage_that_was_caught_up_with_one_notice_each_is_well(
     well: Office, switch: CityReceiver, head_file: HeadFile
 ) -> None:
-    well.receive("Q-2")
-    well.pass_time(20_000)
-    assert well.tick_all() > 5
-    with well.database.write() as connection:
-        escalations.seal(well.database, connection)
-    well.set("outbox", {"available_at": well.now()})
-    well.set("deliveries", {"next_attempt_at": well.now()})
+    grow(well)
     auditor(well, switch, head_file).turn()
     assert row(well)["findings"] == []
 
