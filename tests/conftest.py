@@ -59,6 +59,15 @@ def postgres() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture
+def switch() -> Iterator[CityReceiver]:
+    """The dead-man's switch outside."""
+    made = CityReceiver()
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
 def amqp_url(rabbitmq: RabbitMQ) -> Iterator[str]:
     """A virtual host of the test's own."""
     rabbitmq.ensure_running()

@@ -26,15 +26,6 @@ on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=Tr
 
 
 @pytest.fixture
-def switch() -> Iterator[CityReceiver]:
-    """The dead-man's switch outside."""
-    made = CityReceiver()
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def well(office: Office) -> Office:
     """An office where nobody is overlooked: something has fired, was told and sealed, and a watcher lives."""
     office.receive("Q-1")

@@ -265,15 +265,6 @@ class Auditor(Bridge):
         return (self.folder / "escalation-log-head").exists()
 
 
-@pytest.fixture
-def switch() -> Iterator[CityReceiver]:
-    """The dead-man's switch outside."""
-    made = CityReceiver()
-    made.start()
-    yield made
-    made.stop()
-
-
 def tick(desk: Desk) -> None:
     """Let a watcher live, its log be sealed and its messages be on their way: no other finding shall be in the way."""
     database = desk.office.service.database
