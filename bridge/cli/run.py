@@ -148,6 +148,12 @@ def _say_where(service: Service) -> None:
     settings = service.settings
     _warn(service)
     mail = "sent" if settings.smtp_url else _short(settings.data_dir / "mail")
+    # A command typed beside it must find the same data, those of the demo too.
+    there = (
+        ""
+        if settings.data_dir.absolute() == Path("var").absolute()
+        else f"BRIDGE_DATA_DIR={_short(settings.data_dir)} "
+    )
     click.echo(
         f"""
 Jembatan is up.
@@ -155,7 +161,7 @@ Jembatan is up.
   Way in        {settings.public_url}/webhooks/<source>
   Health        {settings.public_url}/readyz
   Data          {_short(settings.data_dir)}   Mail: {mail}
-  First person  {_short(Path(sys.argv[0]))} people add ani --name "Ani" --role officer --office bpsk-dki
+  First person  {there}{_short(Path(sys.argv[0]))} people add ani --name "Ani" --role officer --office bpsk-dki
 Stop with Ctrl-C; nothing is lost by it, nor by kill -9."""
     )
 
